@@ -1,0 +1,84 @@
+//! The three kinds of failure that are not a command's own reply: unavailable (safe to retry),
+//! uncertain (may or may not have happened), fatal (the node stops acknowledging).
+//!
+//! A command's own error (`WRONGTYPE ..`) is none of these: it is the deterministic, applied
+//! result and travels as a reply.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a proposal or a read could not be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unavailable {
+    /// This node does not lead and knows no leader.
+    NoLeader,
+    /// Too much is in flight; nothing was done.
+    Busy(&'static str),
+    /// The node is stopping; nothing was done.
+    Stopping,
+    /// The entry may or may not come to be committed: the one outcome that must not be retried
+    /// blindly.
+    Uncertain,
+    /// The log can no longer be written (text says why). Nothing is acknowledged from here on.
+    Poisoned(String),
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unavailable::NoLeader => f.write_str("CLUSTERDOWN no leader is known"),
+            Unavailable::Busy(what) => write!(f, "BUSY {what}"),
+            Unavailable::Stopping => f.write_str("SHUTDOWN the node is stopping"),
+            Unavailable::Uncertain => {
+                f.write_str("UNCERTAIN the write may or may not have been applied")
+            }
+            Unavailable::Poisoned(why) => {
+                write!(f, "MISCONF the log cannot be written, writes are refused: {why}")
+            }
+        }
+    }
+}
+
+/// An error that keeps a node from starting or makes it stop. Its text says what to do.
+#[derive(Debug)]
+pub enum Fatal {
+    /// An operating system call on `path` failed while `doing`.
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// What lies on disk contradicts its checksums or its order. `what` names the file, the
+    /// record and the byte offset.
+    Corrupt { what: String },
+    /// A setting or the environment makes a start impossible; the text says what to change.
+    Setup(String),
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fatal::Io {
+                doing,
+                path,
+                source,
+            } => write!(f, "{doing} {}: {source}", path.display()),
+            Fatal::Corrupt { what } => write!(f, "damaged: {what}"),
+            Fatal::Setup(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Fatal {}
+
+impl Fatal {
+    /// Wraps an I/O error with what was being done to which file.
+    pub fn io(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Fatal::Io {
+            doing,
+            path: path.into(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! quorate: a Redis-protocol server in which an acknowledged write is on a quorum's disks and a
+//! read is never stale unless asked.
+//!
+//! Modules are ranked; each imports only from strictly lower ranks (`tests/tidy` checks it). The
+//! table of ranks stands in `ARCHITECTURE.md`.
+
+pub mod clock;
+pub mod error;
+pub mod limits;
+pub mod slot;
+
+pub mod rt;
+
+pub mod log;
+pub mod raft;
