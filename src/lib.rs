@@ -9,6 +9,7 @@ pub mod error;
 pub mod limits;
 pub mod slot;
 
+pub mod resp;
 pub mod rt;
 
 pub mod log;
