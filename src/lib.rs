@@ -13,4 +13,9 @@ pub mod resp;
 pub mod rt;
 
 pub mod log;
+pub mod value;
+
+pub mod keyspace;
+
+pub mod command;
 pub mod raft;

@@ -50,8 +50,11 @@ pub trait Log {
 
     /// The records with indexes in `range`, oldest first, ending early where their payloads would
     /// exceed `bytes_max` (at least one is returned). Recent ones come from memory.
-    fn read(&self, range: Range<u64>, bytes_max: usize)
-    -> LocalBoxFuture<'_, io::Result<Vec<Record>>>;
+    fn read(
+        &self,
+        range: Range<u64>,
+        bytes_max: usize,
+    ) -> LocalBoxFuture<'_, io::Result<Vec<Record>>>;
 
     /// The last record's position, or what was purged up to when none is left.
     fn last(&self) -> Option<Position>;

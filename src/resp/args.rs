@@ -72,7 +72,10 @@ impl<'a> Args<'a> {
 
     /// Bytes of all arguments together.
     pub fn bytes(&self) -> usize {
-        self.spans.iter().map(|span| (span.end - span.start) as usize).sum()
+        self.spans
+            .iter()
+            .map(|span| (span.end - span.start) as usize)
+            .sum()
     }
 }
 

@@ -57,7 +57,8 @@ impl Decoder {
     /// Bytes that the current argument still needs behind `have`, when they are known: what a
     /// caller may reserve as they arrive.
     pub fn wanted(&self, have: usize) -> usize {
-        self.bulk.map_or(0, |length| (self.at + length + 2).saturating_sub(have))
+        self.bulk
+            .map_or(0, |length| (self.at + length + 2).saturating_sub(have))
     }
 
     /// Decodes the request at the start of `input`, which begins with the same bytes as in the
@@ -92,7 +93,10 @@ impl Decoder {
                 return Ok(Decoded::Incomplete);
             }
             // The two bytes behind are skipped unseen, as Redis does.
-            self.spans.push(Span { start: self.at as u32, end: end as u32 });
+            self.spans.push(Span {
+                start: self.at as u32,
+                end: end as u32,
+            });
             self.at = end + 2;
             self.bulk = None;
             self.missing -= 1;
@@ -162,7 +166,9 @@ impl Decoder {
         };
         let newline = self.at + newline;
         self.at = 0;
-        let line = input[..newline].strip_suffix(b"\r").unwrap_or(&input[..newline]);
+        let line = input[..newline]
+            .strip_suffix(b"\r")
+            .unwrap_or(&input[..newline]);
         if line.len() > INLINE_BYTES_MAX {
             return Err(ProtocolError("too big inline request".into()));
         }
@@ -175,7 +181,11 @@ impl Decoder {
 }
 
 fn too_long(have: usize, what: &str) -> Result<(), ProtocolError> {
-    if have > INLINE_BYTES_MAX { Err(ProtocolError(what.into())) } else { Ok(()) }
+    if have > INLINE_BYTES_MAX {
+        Err(ProtocolError(what.into()))
+    } else {
+        Ok(())
+    }
 }
 
 /// The line from `start` to the next `\r\n`, and where the one after begins.
@@ -193,7 +203,10 @@ fn small_number(text: &[u8]) -> Option<i64> {
 fn split_words(line: &[u8], words: &mut Vec<u8>, spans: &mut Vec<Span>) -> Option<()> {
     let mut at = 0;
     loop {
-        while line.get(at).is_some_and(|byte| byte.is_ascii_whitespace() || *byte == 0) {
+        while line
+            .get(at)
+            .is_some_and(|byte| byte.is_ascii_whitespace() || *byte == 0)
+        {
             at += 1;
         }
         if at >= line.len() {
@@ -217,7 +230,10 @@ fn split_words(line: &[u8], words: &mut Vec<u8>, spans: &mut Vec<Span>) -> Optio
                 }
             }
         }
-        spans.push(Span { start, end: words.len() as u32 });
+        spans.push(Span {
+            start,
+            end: words.len() as u32,
+        });
     }
 }
 
@@ -229,7 +245,9 @@ fn unquote(line: &[u8], at: usize, words: &mut Vec<u8>) -> Option<usize> {
         match (line.get(at)?, line.get(at + 1)) {
             (byte, _) if *byte == quote => return Some(at + 1),
             (b'\\', Some(b'x')) if quote == b'"' => {
-                let digits = line.get(at + 2..at + 4).and_then(|hex| std::str::from_utf8(hex).ok());
+                let digits = line
+                    .get(at + 2..at + 4)
+                    .and_then(|hex| std::str::from_utf8(hex).ok());
                 match digits.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
                     Some(byte) => {
                         words.push(byte);

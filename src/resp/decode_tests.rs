@@ -24,7 +24,9 @@ fn requests(input: &[u8], cut: usize) -> (Vec<Vec<Vec<u8>>>, Option<String>) {
 
 #[test]
 fn split_at_every_byte() {
-    let mut input = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\nhello\r\nworld\r\nPING \"a b\\x41\"\r\n*0\r\n".to_vec();
+    let mut input =
+        b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\nhello\r\nworld\r\nPING \"a b\\x41\"\r\n*0\r\n"
+            .to_vec();
     input.extend_from_slice(format!("*1\r\n$300\r\n{}\r\n", "x".repeat(300)).as_bytes());
     input.extend_from_slice(b"\r\n*2\r\n$4\r\nECHO\r\n$0\r\n\r\nget k\n");
     let whole = requests(&input, input.len());

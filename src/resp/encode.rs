@@ -33,19 +33,33 @@ fn encode_rare(reply: &Reply<'_>, protocol: Protocol, out: &mut Vec<u8>) {
         }
         Reply::Double(value) if resp3 => line(b',', format_double(*value).as_bytes(), out),
         Reply::Double(value) => encode_bulk(format_double(*value).as_bytes(), out),
-        Reply::Bool(value) if resp3 => out.extend_from_slice(if *value { b"#t\r\n" } else { b"#f\r\n" }),
+        Reply::Bool(value) if resp3 => {
+            out.extend_from_slice(if *value { b"#t\r\n" } else { b"#f\r\n" })
+        }
         Reply::Bool(value) => encode_int(*value as i64, out),
         Reply::Null | Reply::NullArray if resp3 => out.extend_from_slice(b"_\r\n"),
         Reply::Null => out.extend_from_slice(b"$-1\r\n"),
         Reply::NullArray => out.extend_from_slice(b"*-1\r\n"),
         Reply::Array(items) => aggregate(b'*', items.len(), items, protocol, out),
         Reply::Set(items) => {
-            aggregate(if resp3 { b'~' } else { b'*' }, items.len(), items, protocol, out);
+            aggregate(
+                if resp3 { b'~' } else { b'*' },
+                items.len(),
+                items,
+                protocol,
+                out,
+            );
         }
         Reply::Map(items) if resp3 => aggregate(b'%', items.len() / 2, items, protocol, out),
         Reply::Map(items) => aggregate(b'*', items.len(), items, protocol, out),
         Reply::Push(items) => {
-            aggregate(if resp3 { b'>' } else { b'*' }, items.len(), items, protocol, out);
+            aggregate(
+                if resp3 { b'>' } else { b'*' },
+                items.len(),
+                items,
+                protocol,
+                out,
+            );
         }
         Reply::Verbatim(text) if resp3 => {
             header(b'=', text.len() as i64 + 4, out);
@@ -128,7 +142,12 @@ mod tests {
     #[test]
     fn both_protocols() {
         use Protocol::*;
-        let pairs = vec![Reply::bulk(b"a"), Reply::Int(1), Reply::bulk(b"b"), Reply::Int(200)];
+        let pairs = vec![
+            Reply::bulk(b"a"),
+            Reply::Int(1),
+            Reply::bulk(b"b"),
+            Reply::Int(200),
+        ];
         assert_eq!(
             bytes(Reply::Map(pairs.clone()), Resp2),
             "*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:200\r\n"
@@ -144,8 +163,17 @@ mod tests {
         assert_eq!(bytes(Reply::Double(f64::INFINITY), Resp3), ",inf\r\n");
         assert_eq!(bytes(Reply::Int(-1), Resp2), ":-1\r\n");
         assert_eq!(bytes(Reply::BulkInt(12345), Resp2), "$5\r\n12345\r\n");
-        assert_eq!(bytes(Reply::Verbatim("hi".into()), Resp3), "=6\r\ntxt:hi\r\n");
-        assert_eq!(bytes(Error::new("ERR a\r\nb").into(), Resp2), "-ERR a  b\r\n");
-        assert_eq!(bytes(Reply::bulk(&[b'x'; 123]), Resp2).len(), 1 + 3 + 2 + 123 + 2);
+        assert_eq!(
+            bytes(Reply::Verbatim("hi".into()), Resp3),
+            "=6\r\ntxt:hi\r\n"
+        );
+        assert_eq!(
+            bytes(Error::new("ERR a\r\nb").into(), Resp2),
+            "-ERR a  b\r\n"
+        );
+        assert_eq!(
+            bytes(Reply::bulk(&[b'x'; 123]), Resp2).len(),
+            1 + 3 + 2 + 123 + 2
+        );
     }
 }

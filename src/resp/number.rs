@@ -91,7 +91,18 @@ mod tests {
         assert_eq!(parse_int(b"0"), Some(0));
         assert_eq!(parse_int(b"-9223372036854775808"), Some(i64::MIN));
         assert_eq!(parse_int(b"9223372036854775807"), Some(i64::MAX));
-        for bad in ["", "-", "-0", "01", "+1", " 1", "1 ", "9223372036854775808", "1a", "99999999999999999999"] {
+        for bad in [
+            "",
+            "-",
+            "-0",
+            "01",
+            "+1",
+            " 1",
+            "1 ",
+            "9223372036854775808",
+            "1a",
+            "99999999999999999999",
+        ] {
             assert_eq!(parse_int(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -49,8 +49,7 @@ impl Error {
     pub const NOT_FLOAT: Error = Error(Cow::Borrowed("ERR value is not a valid float"));
     pub const NO_SUCH_KEY: Error = Error(Cow::Borrowed("ERR no such key"));
     pub const OUT_OF_RANGE: Error = Error(Cow::Borrowed("ERR index out of range"));
-    pub const OVERFLOW: Error =
-        Error(Cow::Borrowed("ERR increment or decrement would overflow"));
+    pub const OVERFLOW: Error = Error(Cow::Borrowed("ERR increment or decrement would overflow"));
 
     /// An error with a fixed text, code word included.
     pub const fn fixed(text: &'static str) -> Error {

@@ -1,0 +1,151 @@
+//! All commands by name and by id.
+//!
+//! | ids | family |
+//! |---|---|
+//! | 1-49 | string |
+//! | 50-99 | keys |
+//! | 100-149 | list |
+//! | 150-199 | set |
+//! | 200-249 | hash |
+//! | 250-319 | sorted set |
+//! | 320-349 | transaction |
+//! | 400-499 | connection and server |
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::spec::Spec;
+use super::{keys, string};
+
+const FAMILIES: &[&[Spec]] = &[string::SPECS, keys::SPECS];
+
+/// Longest name that the fast look-up takes; others go by the map.
+const SHORT_MAX: usize = 16;
+
+/// Places of the fast look-up: a power of two well above the number of commands.
+const PLACES: usize = 2048;
+
+struct Table {
+    all: Vec<&'static Spec>,
+    by_id: Vec<Option<&'static Spec>>,
+    by_name: HashMap<&'static str, &'static Spec>,
+    /// Open addressing by the folded name.
+    places: Vec<Option<(u128, &'static Spec)>>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let all: Vec<&'static Spec> = FAMILIES.iter().flat_map(|family| family.iter()).collect();
+    let highest = all.iter().map(|spec| spec.id).max().unwrap_or(0);
+    let mut by_id = vec![None; highest as usize + 1];
+    let mut places = vec![None; PLACES];
+    for &spec in &all {
+        assert!(by_id[spec.id as usize].is_none(), "id {} twice", spec.id);
+        by_id[spec.id as usize] = Some(spec);
+        if let Some(folded) = fold(spec.name.as_bytes()) {
+            let mut place = place_of(folded);
+            while places[place].is_some() {
+                place = (place + 1) % PLACES;
+            }
+            places[place] = Some((folded, spec));
+        }
+    }
+    let by_name = all.iter().map(|&spec| (spec.name, spec)).collect();
+    Table {
+        all,
+        by_id,
+        by_name,
+        places,
+    }
+});
+
+/// Every command, in the order of the families.
+pub fn table() -> &'static [&'static Spec] {
+    &TABLE.all
+}
+
+/// The command with this id in the log.
+#[inline]
+pub fn by_id(id: u16) -> Option<&'static Spec> {
+    TABLE.by_id.get(id as usize).copied().flatten()
+}
+
+/// The command of this name, in any case. O(1).
+#[inline]
+pub fn by_name(name: &[u8]) -> Option<&'static Spec> {
+    let Some(folded) = fold(name) else {
+        let lower = name.to_ascii_lowercase();
+        return TABLE
+            .by_name
+            .get(std::str::from_utf8(&lower).ok()?)
+            .copied();
+    };
+    let mut place = place_of(folded);
+    while let Some((found, spec)) = TABLE.places[place] {
+        if found == folded && spec.name.len() == name.len() {
+            return Some(spec);
+        }
+        place = (place + 1) % PLACES;
+    }
+    None
+}
+
+/// A name of up to 16 bytes as a number, upper case made lower, filled up with zeros.
+#[inline]
+fn fold(name: &[u8]) -> Option<u128> {
+    if name.len() > SHORT_MAX {
+        return None;
+    }
+    let mut bytes = [0u8; SHORT_MAX];
+    for (to, from) in bytes.iter_mut().zip(name) {
+        *to = from.to_ascii_lowercase();
+    }
+    Some(u128::from_le_bytes(bytes))
+}
+
+#[inline]
+fn place_of(folded: u128) -> usize {
+    let mixed = (folded as u64 ^ (folded >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 32) as usize % PLACES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Flags, Route};
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        assert_eq!(by_name(b"get").unwrap().name, "get");
+        assert_eq!(by_name(b"GeT").unwrap().name, "get");
+        assert!(by_name(b"get\0").is_none());
+        assert!(by_name(b"no-such-command-at-all").is_none());
+        for spec in table() {
+            assert!(std::ptr::eq(
+                by_name(spec.name.to_uppercase().as_bytes()).unwrap(),
+                *spec
+            ));
+            assert!(std::ptr::eq(by_id(spec.id).unwrap(), *spec));
+        }
+    }
+
+    #[test]
+    fn specs_agree_with_themselves() {
+        for spec in table() {
+            assert_eq!(spec.name, spec.name.to_lowercase());
+            let writes = matches!(spec.route, Route::Write | Route::WriteAll(_));
+            assert_eq!(spec.flags.has(Flags::WRITE), writes, "{}", spec.name);
+            assert_eq!(
+                spec.handler.is_none(),
+                spec.route == Route::Session,
+                "{}",
+                spec.name
+            );
+            assert!(
+                !(writes && spec.flags.has(Flags::READONLY)),
+                "{}",
+                spec.name
+            );
+            assert!(spec.arity != 0 && !spec.summary.is_empty() && !spec.since.is_empty());
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! One database of one shard.
+
+use crate::value::{Text, Value};
+
+use super::entry::Entry;
+use super::expiry::Expiry;
+use super::table::{Hash64, Table};
+
+/// Buckets that remember when a key was last deleted, so that WATCH on an absent key notices that
+/// it came and went. Keys that share one may abort a transaction that need not have been.
+const TOMBSTONES: usize = 1024;
+
+/// Keys with their values, expiries and versions.
+pub struct Database {
+    seed: u64,
+    table: Table,
+    /// Keys that have an expiry.
+    volatile: usize,
+    expiry: Expiry,
+    tombstones: Box<[u64]>,
+    capture: Option<Capture>,
+}
+
+/// A checkpoint under way: what it has not written yet must be handed to it before it changes.
+struct Capture {
+    /// Keys whose version is not above this belong to the image.
+    upto_version: u64,
+    /// Everything below this place in scan order was written by the walk.
+    cursor: u64,
+    /// Images of keys that changed before the walk came to them.
+    early: Vec<u8>,
+    /// Tables that were flushed away under the walk, to be walked to their end.
+    orphans: Vec<Table>,
+}
+
+/// A key that is there, for looking at and changing.
+pub struct EntryMut<'d> {
+    entry: &'d mut Entry,
+    version: u64,
+}
+
+impl<'d> EntryMut<'d> {
+    pub fn value(&self) -> &Value {
+        &self.entry.value
+    }
+
+    pub fn expires_at_ms(&self) -> u64 {
+        self.entry.expires_at_ms
+    }
+
+    /// The value, for changing: marks the key as changed by this mutation.
+    #[inline]
+    pub fn change(self) -> &'d mut Value {
+        self.entry.version = self.version;
+        &mut self.entry.value
+    }
+}
+
+impl Database {
+    /// An empty database.
+    pub fn new(seed: u64) -> Self {
+        Database {
+            seed,
+            table: Table::new(seed),
+            volatile: 0,
+            expiry: Expiry::default(),
+            tombstones: vec![0; TOMBSTONES].into(),
+            capture: None,
+        }
+    }
+
+    /// Keys, those past their expiry but not yet removed included (as Redis' DBSIZE).
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Keys with an expiry.
+    pub fn volatile(&self) -> usize {
+        self.volatile
+    }
+
+    /// The table, for scans and walks. Entries may be past their expiry.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The entry of `key`, unless it is absent or past its expiry at `now_ms`. O(1).
+    #[inline]
+    pub fn get(&self, key: &[u8], now_ms: u64) -> Option<&Entry> {
+        let entry = self.table.get(self.table.hash(key), key)?;
+        if entry.is_expired(now_ms) {
+            None
+        } else {
+            Some(entry)
+        }
+    }
+
+    /// The entry of `key` for a mutation of this `version`. Removes it when it is past its expiry.
+    #[inline]
+    pub fn get_mut(&mut self, key: &[u8], now_ms: u64, version: u64) -> Option<EntryMut<'_>> {
+        let hash = self.table.hash(key);
+        if self.capture.is_some() {
+            self.capture_key(hash, key);
+        }
+        // Two look-ups only for what expired: the borrow checker cannot see the early return.
+        if self.table.get(hash, key)?.is_expired(now_ms) {
+            self.remove(key, version);
+            return None;
+        }
+        let entry = self.table.get_mut(hash, key)?;
+        Some(EntryMut { entry, version })
+    }
+
+    /// Sets `key` to `value` whatever was there; `expires_at_ms` 0 = never. O(1).
+    pub fn set(&mut self, key: &[u8], value: Value, expires_at_ms: u64, version: u64) {
+        let hash = self.table.hash(key);
+        if self.capture.is_some() {
+            self.capture_key(hash, key);
+        }
+        if let Some(entry) = self.table.get_mut(hash, key) {
+            let before = entry.expires_at_ms;
+            entry.value = value;
+            entry.expires_at_ms = expires_at_ms;
+            entry.version = version;
+            self.note_expiry(key, before, expires_at_ms);
+            return;
+        }
+        let entry = Entry {
+            key: Text::key(key),
+            value,
+            expires_at_ms,
+            version,
+        };
+        self.table.insert_new(hash, entry);
+        self.note_expiry(key, 0, expires_at_ms);
+    }
+
+    /// Sets `key` to a string without expiry: what plain SET does, with one look-up and no
+    /// allocation where the old value had the same length.
+    #[inline]
+    pub fn set_string(&mut self, key: &[u8], bytes: &[u8], version: u64) {
+        let hash = self.table.hash(key);
+        if self.capture.is_some() {
+            self.capture_key(hash, key);
+        }
+        match self.table.get_mut(hash, key) {
+            Some(entry) => {
+                let before = std::mem::take(&mut entry.expires_at_ms);
+                entry.version = version;
+                match &mut entry.value {
+                    Value::String(text) => text.assign(bytes),
+                    #[allow(unreachable_patterns)]
+                    other => *other = Value::String(Text::value(bytes)),
+                }
+                if before != 0 {
+                    self.volatile -= 1;
+                }
+            }
+            None => {
+                let value = Value::String(Text::value(bytes));
+                let entry = Entry {
+                    key: Text::key(key),
+                    value,
+                    expires_at_ms: 0,
+                    version,
+                };
+                self.table.insert_new(hash, entry);
+            }
+        }
+    }
+
+    /// Sets the expiry of a key that is there; 0 takes it away. Answers whether the key is there.
+    pub fn set_expiry(&mut self, key: &[u8], expires_at_ms: u64, version: u64) -> bool {
+        let hash = self.table.hash(key);
+        if self.capture.is_some() {
+            self.capture_key(hash, key);
+        }
+        let Some(entry) = self.table.get_mut(hash, key) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut entry.expires_at_ms, expires_at_ms);
+        entry.version = version;
+        self.note_expiry(key, before, expires_at_ms);
+        true
+    }
+
+    /// Takes a key out, expired or not. O(1).
+    pub fn remove(&mut self, key: &[u8], version: u64) -> Option<Entry> {
+        let hash = self.table.hash(key);
+        if self.capture.is_some() {
+            self.capture_key(hash, key);
+        }
+        let entry = self.table.remove(hash, key)?;
+        self.tombstones[hash.order() as usize / 128 % TOMBSTONES] = version;
+        if entry.expires_at_ms != 0 {
+            self.volatile -= 1;
+        }
+        Some(entry)
+    }
+
+    /// Puts an entry (back) as it is, version included: loans coming home and recovery.
+    pub fn put_entry(&mut self, entry: Entry) {
+        let hash = self.table.hash(entry.key.bytes().unwrap_or_default());
+        let expires_at_ms = entry.expires_at_ms;
+        let key = entry.key.clone();
+        self.table.insert_new(hash, entry);
+        self.note_expiry(key.bytes().unwrap_or_default(), 0, expires_at_ms);
+    }
+
+    /// Takes an entry out to lend it: no change in the sense of versions and checkpoints.
+    pub fn take_entry(&mut self, key: &[u8]) -> Option<Entry> {
+        let hash = self.table.hash(key);
+        let entry = self.table.remove(hash, key)?;
+        if entry.expires_at_ms != 0 {
+            self.volatile -= 1;
+        }
+        Some(entry)
+    }
+
+    /// Removes every key. O(1) here; the old table is dropped by the caller's choice of place.
+    pub fn clear(&mut self, version: u64) -> Table {
+        self.tombstones.fill(version);
+        self.volatile = 0;
+        self.expiry.clear();
+        std::mem::replace(&mut self.table, Table::new(self.seed))
+    }
+
+    /// What WATCH compares: changes whenever the key is changed, created or deleted.
+    pub fn version_of(&self, key: &[u8], now_ms: u64) -> u64 {
+        let hash = self.table.hash(key);
+        match self.table.get(hash, key) {
+            Some(entry) if !entry.is_expired(now_ms) => entry.version,
+            // An expired key counts as deleted at its time: told apart from every version.
+            Some(entry) => entry.version | 1 << 63,
+            None => self.tombstones[hash.order() as usize / 128 % TOMBSTONES],
+        }
+    }
+
+    /// Keys that are past their expiry at `now_ms`, at most `count`.
+    pub fn take_due(&mut self, now_ms: u64, count: usize) -> Vec<Text> {
+        let mut due = Vec::new();
+        while due.len() < count {
+            let Some(key) = self.expiry.pop_due(now_ms) else {
+                break;
+            };
+            let bytes = key.bytes().unwrap_or_default();
+            let entry = self.table.get(self.table.hash(bytes), bytes);
+            if entry.is_some_and(|entry| entry.is_expired(now_ms)) {
+                due.push(key);
+            }
+        }
+        due
+    }
+
+    fn note_expiry(&mut self, key: &[u8], before: u64, after: u64) {
+        self.volatile = self.volatile + (after != 0) as usize - (before != 0) as usize;
+        if after == 0 || after == before {
+            return;
+        }
+        // Stale items are at most as many as live ones.
+        if self.expiry.len() > 2 * self.volatile + 64 {
+            self.expiry.clear();
+            for entry in self.table.iter().filter(|entry| entry.expires_at_ms != 0) {
+                self.expiry
+                    .push(entry.expires_at_ms, entry.key.bytes().unwrap_or_default());
+            }
+        } else {
+            self.expiry.push(after, key);
+        }
+    }
+
+    fn capture_key(&mut self, _hash: Hash64, _key: &[u8]) {}
+}
