@@ -23,7 +23,7 @@ fn grows_and_shrinks_like_a_model() {
     let mut table = Table::new(7);
     let mut model = HashSet::new();
     let mut state = 1u64;
-    for step in 0..60_000u64 {
+    for step in 0..130_000u64 {
         state = state
             .wrapping_mul(6364136223846793005)
             .wrapping_add(1442695040888963407);
