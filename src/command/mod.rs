@@ -13,10 +13,13 @@
 
 mod context;
 mod keys;
+pub mod mutation;
 mod spec;
 mod string;
 mod table;
+mod transaction;
 
 pub use context::{Context, Rng};
 pub use spec::{Arity, Category, Combine, Flags, Group, Handler, Keys, Outcome, Route, Spec};
 pub use table::{by_id, by_name, table};
+pub use transaction::{EXEC, FIXED_REPLY, Watched, each_place, write_watched};

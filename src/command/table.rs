@@ -15,9 +15,9 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::spec::Spec;
-use super::{keys, string};
+use super::{keys, string, transaction};
 
-const FAMILIES: &[&[Spec]] = &[string::SPECS, keys::SPECS];
+const FAMILIES: &[&[Spec]] = &[string::SPECS, keys::SPECS, transaction::SPECS];
 
 /// Longest name that the fast look-up takes; others go by the map.
 const SHORT_MAX: usize = 16;

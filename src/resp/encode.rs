@@ -69,6 +69,7 @@ fn encode_rare(reply: &Reply<'_>, protocol: Protocol, out: &mut Vec<u8>) {
         }
         Reply::Verbatim(text) => encode_bulk(text.as_bytes(), out),
         Reply::Error(error) => encode_error(error, out),
+        Reply::Raw(bytes) => out.extend_from_slice(bytes),
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Reply<'a> {
     /// An out-of-band message: RESP3 push, an array in RESP2.
     Push(Vec<Reply<'a>>),
     Error(Error),
+    /// A reply that was encoded before.
+    Raw(Cow<'a, [u8]>),
 }
 
 /// A command's own error: the code word and its text, without the leading `-`.
@@ -122,6 +124,7 @@ impl<'a> Reply<'a> {
             Reply::Verbatim(text) => Reply::Verbatim(text),
             Reply::Push(items) => Reply::Push(all(items)),
             Reply::Error(error) => Reply::Error(error),
+            Reply::Raw(bytes) => Reply::Raw(Cow::Owned(bytes.into_owned())),
         }
     }
 }

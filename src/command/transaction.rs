@@ -1,0 +1,153 @@
+//! MULTI .. EXEC as one mutation: what was queued, and what was watched.
+//!
+//! The client's own EXEC is answered by the node; what travels and is applied is [`EXEC`], whose
+//! first argument lists the watched keys and whose others are commands as `mutation` writes them.
+
+use std::borrow::Cow;
+
+use crate::resp::{Args, Error, Reply, Span};
+use crate::value::ImageReader;
+
+use super::context::Context;
+use super::mutation;
+use super::spec::{Category, Flags, Group, Keys, Outcome, Route, Spec};
+use super::table::by_id;
+
+/// Id of the transaction as a mutation.
+pub const EXEC: u16 = 330;
+
+/// Id of a queued command whose reply was known when it was queued (`PING`).
+pub const FIXED_REPLY: u16 = 331;
+
+/// A key that a connection watches, with the version it had then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    pub db: u8,
+    pub version: u64,
+    pub key: Vec<u8>,
+}
+
+const INTERNAL: Spec = Spec {
+    id: EXEC,
+    name: "__exec",
+    arity: -2,
+    flags: Flags::WRITE.or(Flags::NOSCRIPT),
+    keys: Keys::None,
+    category: Category::NONE,
+    group: Group::Transactions,
+    route: Route::Write,
+    handler: Some(exec),
+    since: "7.2.0",
+    complexity: "That of the queued commands.",
+    summary: "Runs a transaction as one mutation. Internal.",
+    subcommands: &[],
+};
+
+pub(super) const SPECS: &[Spec] = &[
+    INTERNAL,
+    Spec {
+        id: FIXED_REPLY,
+        name: "__reply",
+        flags: Flags::READONLY,
+        route: Route::Read,
+        handler: Some(fixed_reply),
+        complexity: "O(1)",
+        summary: "Answers what it is given. Internal.",
+        ..INTERNAL
+    },
+];
+
+/// The argument that lists what was watched.
+pub fn write_watched(watched: &[Watched]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for watch in watched {
+        out.push(watch.db);
+        out.extend_from_slice(&watch.version.to_le_bytes());
+        out.extend_from_slice(&(watch.key.len() as u32).to_le_bytes());
+        out.extend_from_slice(&watch.key);
+    }
+    out
+}
+
+/// Calls `each` with (database, key, version) of what was watched.
+fn each_watched(list: &[u8], mut each: impl FnMut(u8, &[u8], u64)) {
+    let mut reader = ImageReader::new(list);
+    while let (Ok(db), Ok(version)) = (reader.byte(), reader.u64()) {
+        match reader.field() {
+            Ok(key) => each(db, key, version),
+            Err(_) => break,
+        }
+    }
+}
+
+/// Calls `each` with (database, key) of every key that the command may touch, keys watched and
+/// keys of queued commands included. Answers whether it touches all keys of a database besides.
+pub fn each_place(spec: &Spec, db: u8, args: Args<'_>, each: &mut dyn FnMut(u8, &[u8])) -> bool {
+    if spec.id != EXEC {
+        spec.each_key(args, |at| each(db, args.get(at)));
+        // The only command with a key in another database that may lie in another slot.
+        if spec.name == "copy"
+            && let Some(at) = (3..args.len()).find(|&at| args.is(at, "db"))
+            && let Some(other) = args.at(at + 1).and_then(crate::resp::parse_int)
+            && let Ok(other) = u8::try_from(other)
+            && (other as usize) < crate::limits::DATABASES
+        {
+            each(other, args.get(2));
+        }
+        return matches!(spec.route, Route::ReadAll(_) | Route::WriteAll(_));
+    }
+    each_watched(args.get(1), |db, key, _| each(db, key));
+    let mut spans = Vec::new();
+    let mut all = false;
+    for queued in args.iter_from(2) {
+        if let Some((spec, db, args)) = queued_command(queued, &mut spans) {
+            all |= each_place(spec, db, args, each);
+        }
+    }
+    all
+}
+
+/// A queued command's spec, database and arguments.
+fn queued_command<'a>(
+    bytes: &'a [u8],
+    spans: &'a mut Vec<Span>,
+) -> Option<(&'static Spec, u8, Args<'a>)> {
+    let head = mutation::head(bytes)?;
+    let spec = by_id(head.id)?;
+    Some((spec, head.db, mutation::args(bytes, head, spans)?))
+}
+
+/// Applies a transaction: nothing but a null when a watched key changed, else each command in
+/// turn. A command's own error does not stop the others, as in Redis.
+fn exec<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    let mut unchanged = true;
+    each_watched(args.get(1), |db, key, version| {
+        let database = context.keyspace.db(db as usize);
+        unchanged &= database.version_of(key, context.now_ms) == version;
+    });
+    if !unchanged {
+        return Ok(Reply::NullArray);
+    }
+    let outer = context.db;
+    let mut spans = Vec::new();
+    let mut replies = Vec::with_capacity(args.len() - 2);
+    for queued in args.iter_from(2) {
+        let reply = match queued_command(queued, &mut spans) {
+            Some((spec, db, args)) => {
+                context.db = db as usize;
+                match spec.handler {
+                    Some(handler) => handler(context, args).unwrap_or_else(Reply::Error).into_owned(),
+                    None => Reply::Error(Error::fixed("ERR command not allowed in a transaction")),
+                }
+            }
+            None => Reply::Error(Error::fixed("ERR unreadable command in a transaction")),
+        };
+        replies.push(reply);
+    }
+    context.db = outer;
+    Ok(Reply::Array(replies))
+}
+
+fn fixed_reply<'k>(_context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    Ok(Reply::Raw(Cow::Owned(args.get(1).to_vec())))
+}

@@ -1,0 +1,114 @@
+//! Executors: making them, and the tasks on them.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use glommio::LocalExecutorBuilder;
+
+/// Where an executor's thread runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// On this CPU alone.
+    Pinned(usize),
+    /// Wherever the kernel puts it.
+    Unbound,
+}
+
+/// How an executor is made.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub name: String,
+    pub placement: Placement,
+    /// How long the executor looks for work before it sleeps; 0 on machines with few cores.
+    pub spin_us: u64,
+}
+
+/// glommio's registered buffers; ours are elsewhere, so the least that works.
+const IO_MEMORY_BYTES: usize = 64 * 1024;
+
+/// Entries of glommio's three rings: 34 executors start with 8 MiB of lockable memory.
+const RING_DEPTH: usize = 128;
+
+/// A task that never waits holds up timers by at most this.
+const PREEMPT: Duration = Duration::from_millis(1);
+
+/// How long an executor that finds no lockable memory is tried again: the kernel gives back what
+/// a process that just ended had locked only after a while.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Runs `future` on a new executor on this thread until it ends.
+///
+/// # Errors
+/// When the kernel has no io_uring, forbids it, or memory may not be locked; the text says what
+/// to change.
+pub fn run<T>(settings: &Settings, future: impl Future<Output = T>) -> io::Result<T> {
+    let begun = Instant::now();
+    loop {
+        let placement = match settings.placement {
+            Placement::Pinned(cpu) => glommio::Placement::Fixed(cpu),
+            Placement::Unbound => glommio::Placement::Unbound,
+        };
+        let made = LocalExecutorBuilder::new(placement)
+            .name(&settings.name)
+            .io_memory(IO_MEMORY_BYTES)
+            .ring_depth(RING_DEPTH)
+            .preempt_timer(PREEMPT)
+            .spin_before_park(Duration::from_micros(settings.spin_us))
+            .make();
+        match made {
+            Ok(executor) => return Ok(executor.run(future)),
+            Err(error) => {
+                let error = io::Error::from(error);
+                if error.raw_os_error() != Some(libc::ENOMEM) || begun.elapsed() > MEMORY_PATIENCE {
+                    return Err(error);
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+}
+
+/// What to tell someone whose kernel gave no ring.
+pub fn explain(error: &io::Error) -> String {
+    let advice = match error.raw_os_error() {
+        Some(libc::ENOMEM) => {
+            "too little memory may be locked: raise it (ulimit -l 65536, LimitMEMLOCK=64M in a \
+             systemd unit, --ulimit memlock=67108864 for a container) or give fewer --cores"
+        }
+        Some(libc::EPERM | libc::EACCES) => {
+            "io_uring is forbidden here: set sysctl kernel.io_uring_disabled=0, or allow the \
+             io_uring system calls in the container's seccomp profile"
+        }
+        Some(libc::ENOSYS) => "this kernel has no io_uring: Linux 6.1 or later is needed",
+        Some(libc::EINVAL) => "this kernel's io_uring is too old: Linux 6.1 or later is needed",
+        Some(libc::EMFILE | libc::ENFILE) => "too few file descriptors: raise ulimit -n",
+        _ => "the kernel gave no io_uring",
+    };
+    format!("{advice} ({error})")
+}
+
+/// Starts a task on this executor, in the queue of the caller. It runs to its end by itself.
+pub fn spawn(future: impl Future<Output = ()> + 'static) {
+    glommio::spawn_local(future).detach();
+}
+
+/// Lets every other task that is ready on this executor run once.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Waits. Precise to about a millisecond beside busy tasks.
+pub async fn sleep(duration: Duration) {
+    glommio::timer::sleep(duration).await;
+}

@@ -1,0 +1,349 @@
+//! Our own io_uring ring, one per core.
+//!
+//! Socket operations come back as [`Completion`]s to the core's main task; file operations are
+//! futures. What is pushed is submitted at the next [`Ring::turn`], so that a turn's operations
+//! share one system call.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use io_uring::types::Fd;
+use io_uring::{IoUring, cqueue, opcode, squeue};
+
+use super::buffers::{BUFFERS, Buffers, GROUP};
+use super::park::Parker;
+
+/// Submissions that one turn can queue before it must enter the kernel.
+const SUBMISSIONS: u32 = 1024;
+
+/// Completions that wait to be seen; past that the kernel keeps them aside.
+const COMPLETIONS: u32 = 8192;
+
+/// `IORING_ENTER_GETEVENTS`: run deferred task work and post its completions.
+const GETEVENTS: u32 = 1;
+
+/// What a socket operation's completion is matched by: 56 bits of the caller's choice.
+pub type Token = u64;
+
+/// A socket operation that ended or, for accept and receive, delivered once more.
+#[derive(Debug)]
+pub enum Completion {
+    /// A connection was accepted, or why not.
+    Accepted { token: Token, result: io::Result<RawFd>, more: bool },
+    /// Bytes arrived in buffer `buffer` (to be recycled); no buffer and 0 bytes at the end.
+    Received { token: Token, result: io::Result<usize>, buffer: Option<u16>, more: bool },
+    /// A send ended after this many bytes.
+    Sent { token: Token, result: io::Result<usize> },
+}
+
+const ACCEPT: u64 = 1 << 56;
+const RECEIVE: u64 = 2 << 56;
+const SEND: u64 = 3 << 56;
+const FILE: u64 = 4 << 56;
+const IGNORE: u64 = 5 << 56;
+const KIND: u64 = 0xFF << 56;
+
+/// One core's ring. Cheap to clone; not `Send`.
+#[derive(Clone)]
+pub struct Ring(Rc<Inner>);
+
+struct Inner {
+    // Dropped before the buffers: closing the ring ends the kernel's use of them.
+    ring: RefCell<IoUring>,
+    buffers: RefCell<Buffers>,
+    files: RefCell<Files>,
+    parker: Parker,
+}
+
+/// File operations under way, by place.
+#[derive(Default)]
+struct Files {
+    places: Vec<Option<FileOperation>>,
+    free: Vec<u32>,
+    /// Operations that found the ring full.
+    waiting: VecDeque<squeue::Entry>,
+}
+
+struct FileOperation {
+    waker: Option<Waker>,
+    result: Option<i32>,
+    /// What the kernel reads or writes, kept until the completion even when the future is gone.
+    keep: Option<Box<dyn std::any::Any>>,
+    abandoned: bool,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Ring>> = const { RefCell::new(None) };
+}
+
+impl Ring {
+    /// Makes the ring of this core and its receive buffers. `parker` is woken by completions.
+    ///
+    /// # Errors
+    /// When the kernel has no io_uring, forbids it, is older than 6.1, or memory may not be locked.
+    pub fn new(parker: Parker) -> io::Result<Ring> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_coop_taskrun()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)?;
+        let mut buffers = Buffers::new()?;
+        // SAFETY: the address is a page-aligned mapping of `BUFFERS` entries that outlives the
+        // ring (see the order of the fields).
+        unsafe {
+            ring.submitter().register_buf_ring_with_flags(buffers.address(), BUFFERS, GROUP, 0)?;
+        }
+        buffers.fill();
+        ring.submitter().register_eventfd(parker.doorbell().as_raw_fd())?;
+        let ring = Ring(Rc::new(Inner {
+            ring: RefCell::new(ring),
+            buffers: RefCell::new(buffers),
+            files: RefCell::default(),
+            parker,
+        }));
+        CURRENT.with(|current| *current.borrow_mut() = Some(ring.clone()));
+        Ok(ring)
+    }
+
+    /// The ring of this core, where one was made.
+    pub fn current() -> Option<Ring> {
+        CURRENT.with(|current| current.borrow().clone())
+    }
+
+    /// Forgets this thread's ring, so that it closes with its last handle.
+    pub fn forget_current() {
+        CURRENT.with(|current| current.borrow_mut().take());
+    }
+
+    /// Submits what was pushed, gathers what completed. Answers whether anything did.
+    ///
+    /// # Errors
+    /// When the kernel refuses the ring itself: nothing can go on.
+    pub fn turn(&self, completions: &mut Vec<Completion>) -> io::Result<bool> {
+        let mut ring = self.0.ring.borrow_mut();
+        self.push_waiting_files(&mut ring);
+        let (submitter, submissions, mut completed) = ring.split();
+        let to_submit = submissions.len() as u32;
+        drop(submissions);
+        // SAFETY: no argument is passed; the queued entries keep their buffers alive as their
+        // `push`es say.
+        match unsafe { submitter.enter::<()>(to_submit, 0, GETEVENTS, None) } {
+            Ok(_) => {}
+            // Completions wait to be taken first, or a signal came: the next turn goes on.
+            Err(error) if is_passing(&error) => {}
+            Err(error) => return Err(error),
+        }
+        completed.sync();
+        let mut any = false;
+        for entry in &mut completed {
+            any = true;
+            match decode(&entry) {
+                Some(completion) => completions.push(completion),
+                None if entry.user_data() & KIND == FILE => self.complete_file(&entry),
+                None => {}
+            }
+        }
+        Ok(any)
+    }
+
+    /// Gives a receive buffer back after its bytes were used.
+    pub fn recycle(&self, buffer: u16) {
+        self.0.buffers.borrow_mut().recycle(buffer);
+    }
+
+    /// Lets the kernel see what was recycled. Once a turn.
+    pub fn publish_buffers(&self) {
+        self.0.buffers.borrow_mut().publish();
+    }
+
+    /// Calls `use_bytes` with what arrived in `buffer`.
+    #[inline]
+    pub fn with_bytes<R>(&self, buffer: u16, len: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
+        use_bytes(self.0.buffers.borrow().bytes(buffer, len))
+    }
+
+    /// Accepts connections on `listener` until it fails or is cancelled (`more` false).
+    pub fn accept(&self, listener: RawFd, token: Token) {
+        let entry = opcode::AcceptMulti::new(Fd(listener))
+            .flags(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)
+            .build();
+        self.push(entry.user_data(ACCEPT | token));
+    }
+
+    /// Receives from `socket` until it ends or fails, or buffers run out (`more` false).
+    pub fn receive(&self, socket: RawFd, token: Token) {
+        let entry = opcode::RecvMulti::new(Fd(socket), GROUP).build();
+        self.push(entry.user_data(RECEIVE | token));
+    }
+
+    /// Sends `bytes`. A short send is repeated by the kernel as far as it can be.
+    ///
+    /// # Safety
+    /// `bytes` must stay in place and unchanged until the send's completion was seen.
+    pub unsafe fn send(&self, socket: RawFd, bytes: &[u8], token: Token) {
+        let length = bytes.len().min(i32::MAX as usize) as u32;
+        let entry = opcode::Send::new(Fd(socket), bytes.as_ptr(), length)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+            .build();
+        self.push(entry.user_data(SEND | token));
+    }
+
+    /// Ends the accept with `token`; it completes once more, with an error.
+    pub fn cancel_accept(&self, token: Token) {
+        let entry = opcode::AsyncCancel::new(ACCEPT | token).build();
+        self.push(entry.user_data(IGNORE));
+    }
+
+    /// Ends the receive with `token`; it completes once more, with `ECANCELED`.
+    pub fn cancel_receive(&self, token: Token) {
+        let entry = opcode::AsyncCancel::new(RECEIVE | token).build();
+        self.push(entry.user_data(IGNORE));
+    }
+
+    fn push(&self, entry: squeue::Entry) {
+        let mut ring = self.0.ring.borrow_mut();
+        // SAFETY: the callers of the safe wrappers pass no pointers; `send` and `file` state who
+        // keeps their memory.
+        while unsafe { ring.submission().push(&entry) }.is_err() {
+            // The queue is full: hand it over. What the kernel cannot take now stays queued.
+            if ring.submit().is_err() {
+                ring.completion().sync();
+            }
+        }
+    }
+
+    /// Runs a file operation. `keep` holds whatever memory `entry` points to.
+    ///
+    /// # Errors
+    /// As the operation's own.
+    ///
+    /// # Safety
+    /// Every pointer in `entry` must stay valid as long as `keep` lives.
+    pub unsafe fn file<K: 'static>(
+        &self,
+        entry: squeue::Entry,
+        keep: K,
+    ) -> impl Future<Output = (io::Result<usize>, K)> + use<K> {
+        let place = self.0.files.borrow_mut().begin(Box::new(keep), entry);
+        self.0.parker.notify();
+        let mut operation = FileHandle { ring: self.clone(), place, done: false };
+        poll_fn(move |context| {
+            let mut files = operation.ring.0.files.borrow_mut();
+            let state = files.places[operation.place as usize].as_mut().expect("ours until done");
+            let Some(result) = state.result else {
+                state.waker = Some(context.waker().clone());
+                return Poll::Pending;
+            };
+            let keep = state.keep.take().expect("taken once").downcast::<K>();
+            files.end(operation.place);
+            drop(files);
+            operation.done = true;
+            let keep = keep.unwrap_or_else(|_| unreachable!("stored as K above"));
+            Poll::Ready((outcome(result), *keep))
+        })
+    }
+
+    fn push_waiting_files(&self, ring: &mut IoUring) {
+        let mut files = self.0.files.borrow_mut();
+        while let Some(entry) = files.waiting.front() {
+            // SAFETY: `Ring::file` keeps the memory in the operation's place.
+            if unsafe { ring.submission().push(entry) }.is_err() {
+                break;
+            }
+            files.waiting.pop_front();
+        }
+    }
+
+    fn complete_file(&self, entry: &cqueue::Entry) {
+        let mut files = self.0.files.borrow_mut();
+        let place = (entry.user_data() & !KIND) as u32;
+        let Some(operation) = files.places.get_mut(place as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        operation.result = Some(entry.result());
+        if operation.abandoned {
+            files.end(place);
+        } else if let Some(waker) = operation.waker.take() {
+            drop(files);
+            waker.wake();
+        }
+    }
+}
+
+impl Files {
+    fn begin(&mut self, keep: Box<dyn std::any::Any>, entry: squeue::Entry) -> u32 {
+        let operation =
+            FileOperation { waker: None, result: None, keep: Some(keep), abandoned: false };
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place as usize] = Some(operation);
+                place
+            }
+            None => {
+                self.places.push(Some(operation));
+                self.places.len() as u32 - 1
+            }
+        };
+        self.waiting.push_back(entry.user_data(FILE | place as u64));
+        place
+    }
+
+    fn end(&mut self, place: u32) {
+        self.places[place as usize] = None;
+        self.free.push(place);
+    }
+}
+
+/// Leaves the operation's memory to the ring when its future is dropped before the completion.
+struct FileHandle {
+    ring: Ring,
+    place: u32,
+    done: bool,
+}
+
+impl Drop for FileHandle {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let mut files = self.ring.0.files.borrow_mut();
+        let operation = files.places[self.place as usize].as_mut();
+        match operation {
+            Some(operation) if operation.result.is_none() => operation.abandoned = true,
+            _ => files.end(self.place),
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EINTR | libc::EAGAIN))
+}
+
+fn outcome(result: i32) -> io::Result<usize> {
+    if result < 0 {
+        Err(io::Error::from_raw_os_error(-result))
+    } else {
+        Ok(result as usize)
+    }
+}
+
+fn decode(entry: &cqueue::Entry) -> Option<Completion> {
+    let token = entry.user_data() & !KIND;
+    let more = cqueue::more(entry.flags());
+    let result = outcome(entry.result());
+    match entry.user_data() & KIND {
+        ACCEPT => Some(Completion::Accepted { token, result: result.map(|fd| fd as RawFd), more }),
+        RECEIVE => {
+            let buffer = cqueue::buffer_select(entry.flags());
+            Some(Completion::Received { token, result, buffer, more })
+        }
+        SEND => Some(Completion::Sent { token, result }),
+        _ => None,
+    }
+}
