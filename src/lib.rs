@@ -19,3 +19,4 @@ pub mod keyspace;
 
 pub mod command;
 pub mod raft;
+pub mod shard;

@@ -57,7 +57,10 @@ pub fn write_slices(out: &mut Vec<u8>, id: u16, slot: u16, db: u8, arguments: &[
     for argument in arguments {
         let start = buffer.len() as u32;
         buffer.extend_from_slice(argument);
-        spans.push(Span { start, end: buffer.len() as u32 });
+        spans.push(Span {
+            start,
+            end: buffer.len() as u32,
+        });
     }
     write(out, id, slot, db, Args::new(&buffer, &spans));
 }
@@ -66,7 +69,8 @@ pub fn write_slices(out: &mut Vec<u8>, id: u16, slot: u16, db: u8, arguments: &[
 #[inline]
 pub fn head(bytes: &[u8]) -> Option<Head> {
     let head: &[u8; HEAD_BYTES] = bytes.first_chunk()?;
-    let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let number =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let length = number(0) as usize;
     (HEAD_BYTES..=bytes.len()).contains(&length).then(|| Head {
         length,
@@ -93,7 +97,10 @@ pub fn args<'a>(bytes: &'a [u8], head: Head, spans: &'a mut Vec<Span>) -> Option
         if at > bytes.len() {
             return None;
         }
-        spans.push(Span { start: start as u32, end: at as u32 });
+        spans.push(Span {
+            start: start as u32,
+            end: at as u32,
+        });
     }
     (at == bytes.len()).then(|| Args::new(bytes, spans))
 }
@@ -108,7 +115,10 @@ mod tests {
         write_slices(&mut bytes, 7, 99, 3, &[b"key", b"", b"value"]);
         let mut spans = Vec::new();
         let found = head(&bytes).unwrap();
-        assert_eq!((found.id, found.slot, found.db, found.length), (7, 99, 3, bytes.len()));
+        assert_eq!(
+            (found.id, found.slot, found.db, found.length),
+            (7, 99, 3, bytes.len())
+        );
         let read = args(&bytes, found, &mut spans).unwrap();
         let read: Vec<&[u8]> = read.iter_from(1).collect();
         assert_eq!(read, [&b"key"[..], b"", b"value"]);
@@ -118,7 +128,10 @@ mod tests {
         for at in [10, 14, 21] {
             let mut bad = bytes.clone();
             bad[at] ^= 0x40;
-            assert!(args(&bad, head(&bad).unwrap(), &mut spans).is_none(), "flip at {at}");
+            assert!(
+                args(&bad, head(&bad).unwrap(), &mut spans).is_none(),
+                "flip at {at}"
+            );
         }
     }
 }

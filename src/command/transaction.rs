@@ -117,35 +117,56 @@ fn queued_command<'a>(
     Some((spec, head.db, mutation::args(bytes, head, spans)?))
 }
 
-/// Applies a transaction: nothing but a null when a watched key changed, else each command in
-/// turn. A command's own error does not stop the others, as in Redis.
-fn exec<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+/// Goes through a transaction: null when `is_unchanged` denies one of what was watched, else what
+/// `run` answers to each queued command in turn. A command's own error does not stop the others,
+/// as in Redis.
+pub fn run_transaction<S: ?Sized>(
+    args: Args<'_>,
+    state: &mut S,
+    is_unchanged: impl Fn(&S, u8, &[u8], u64) -> bool,
+    mut run: impl FnMut(&mut S, &'static Spec, u8, Args<'_>) -> Reply<'static>,
+) -> Reply<'static> {
     let mut unchanged = true;
     each_watched(args.get(1), |db, key, version| {
-        let database = context.keyspace.db(db as usize);
-        unchanged &= database.version_of(key, context.now_ms) == version;
+        unchanged &= is_unchanged(state, db, key, version);
     });
     if !unchanged {
-        return Ok(Reply::NullArray);
+        return Reply::NullArray;
     }
-    let outer = context.db;
     let mut spans = Vec::new();
-    let mut replies = Vec::with_capacity(args.len() - 2);
-    for queued in args.iter_from(2) {
-        let reply = match queued_command(queued, &mut spans) {
-            Some((spec, db, args)) => {
-                context.db = db as usize;
-                match spec.handler {
-                    Some(handler) => handler(context, args).unwrap_or_else(Reply::Error).into_owned(),
-                    None => Reply::Error(Error::fixed("ERR command not allowed in a transaction")),
-                }
-            }
+    let replies = args
+        .iter_from(2)
+        .map(|queued| match queued_command(queued, &mut spans) {
+            Some((spec, db, args)) => run(state, spec, db, args),
             None => Reply::Error(Error::fixed("ERR unreadable command in a transaction")),
-        };
-        replies.push(reply);
-    }
+        });
+    Reply::Array(replies.collect())
+}
+
+fn exec<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    let outer = context.db;
+    let reply = run_transaction(
+        args,
+        context,
+        |context, db, key, version| {
+            context
+                .keyspace
+                .db(db as usize)
+                .version_of(key, context.now_ms)
+                == version
+        },
+        |context, spec, db, args| {
+            context.db = db as usize;
+            match spec.handler {
+                Some(handler) => handler(context, args)
+                    .unwrap_or_else(Reply::Error)
+                    .into_owned(),
+                None => Reply::Error(Error::fixed("ERR command not allowed in a transaction")),
+            }
+        },
+    );
     context.db = outer;
-    Ok(Reply::Array(replies))
+    Ok(reply)
 }
 
 fn fixed_reply<'k>(_context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {

@@ -66,7 +66,9 @@ impl<M> Mesh<M> {
     /// # Panics
     /// When `to` is this core.
     pub fn send(&mut self, to: usize, message: M) {
-        let sender = self.senders[to].as_mut().expect("a core sends itself nothing");
+        let sender = self.senders[to]
+            .as_mut()
+            .expect("a core sends itself nothing");
         sender.dirty = true;
         if !sender.overflow.is_empty() {
             sender.overflow.push_back(message);
@@ -77,7 +79,12 @@ impl<M> Mesh<M> {
 
     /// Rings the doorbell of every core that was sent something, and moves on what had no room.
     pub fn flush(&mut self) {
-        for sender in self.senders.iter_mut().flatten().filter(|sender| sender.dirty) {
+        for sender in self
+            .senders
+            .iter_mut()
+            .flatten()
+            .filter(|sender| sender.dirty)
+        {
             while let Some(message) = sender.overflow.pop_front() {
                 if let Err(rtrb::PushError::Full(message)) = sender.ring.push(message) {
                     sender.overflow.push_front(message);
@@ -91,18 +98,27 @@ impl<M> Mesh<M> {
 
     /// Whether messages wait for room, so that [`Mesh::flush`] must be called again.
     pub fn is_backed_up(&self) -> bool {
-        self.senders.iter().flatten().any(|sender| !sender.overflow.is_empty())
+        self.senders
+            .iter()
+            .flatten()
+            .any(|sender| !sender.overflow.is_empty())
     }
 
     /// The next message from any core, with its sender.
     pub fn receive(&mut self) -> Option<(usize, M)> {
-        self.receivers.iter_mut().enumerate().find_map(|(from, receiver)| {
-            receiver.as_mut()?.pop().ok().map(|message| (from, message))
-        })
+        self.receivers
+            .iter_mut()
+            .enumerate()
+            .find_map(|(from, receiver)| {
+                receiver.as_mut()?.pop().ok().map(|message| (from, message))
+            })
     }
 
     /// Whether a message waits.
     pub fn has_mail(&self) -> bool {
-        self.receivers.iter().flatten().any(|receiver| !receiver.is_empty())
+        self.receivers
+            .iter()
+            .flatten()
+            .any(|receiver| !receiver.is_empty())
     }
 }

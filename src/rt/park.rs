@@ -32,7 +32,10 @@ impl Doorbell {
             }
             OwnedFd::from_raw_fd(fd)
         };
-        Ok(Doorbell(Arc::new(Bell { eventfd, parked: AtomicBool::new(false) })))
+        Ok(Doorbell(Arc::new(Bell {
+            eventfd,
+            parked: AtomicBool::new(false),
+        })))
     }
 
     /// Wakes the core if it sleeps. Call after pushing to a queue that it reads.

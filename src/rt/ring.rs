@@ -34,11 +34,23 @@ pub type Token = u64;
 #[derive(Debug)]
 pub enum Completion {
     /// A connection was accepted, or why not.
-    Accepted { token: Token, result: io::Result<RawFd>, more: bool },
+    Accepted {
+        token: Token,
+        result: io::Result<RawFd>,
+        more: bool,
+    },
     /// Bytes arrived in buffer `buffer` (to be recycled); no buffer and 0 bytes at the end.
-    Received { token: Token, result: io::Result<usize>, buffer: Option<u16>, more: bool },
+    Received {
+        token: Token,
+        result: io::Result<usize>,
+        buffer: Option<u16>,
+        more: bool,
+    },
     /// A send ended after this many bytes.
-    Sent { token: Token, result: io::Result<usize> },
+    Sent {
+        token: Token,
+        result: io::Result<usize>,
+    },
 }
 
 const ACCEPT: u64 = 1 << 56;
@@ -97,10 +109,12 @@ impl Ring {
         // SAFETY: the address is a page-aligned mapping of `BUFFERS` entries that outlives the
         // ring (see the order of the fields).
         unsafe {
-            ring.submitter().register_buf_ring_with_flags(buffers.address(), BUFFERS, GROUP, 0)?;
+            ring.submitter()
+                .register_buf_ring_with_flags(buffers.address(), BUFFERS, GROUP, 0)?;
         }
         buffers.fill();
-        ring.submitter().register_eventfd(parker.doorbell().as_raw_fd())?;
+        ring.submitter()
+            .register_eventfd(parker.doorbell().as_raw_fd())?;
         let ring = Ring(Rc::new(Inner {
             ring: RefCell::new(ring),
             buffers: RefCell::new(buffers),
@@ -232,10 +246,16 @@ impl Ring {
     ) -> impl Future<Output = (io::Result<usize>, K)> + use<K> {
         let place = self.0.files.borrow_mut().begin(Box::new(keep), entry);
         self.0.parker.notify();
-        let mut operation = FileHandle { ring: self.clone(), place, done: false };
+        let mut operation = FileHandle {
+            ring: self.clone(),
+            place,
+            done: false,
+        };
         poll_fn(move |context| {
             let mut files = operation.ring.0.files.borrow_mut();
-            let state = files.places[operation.place as usize].as_mut().expect("ours until done");
+            let state = files.places[operation.place as usize]
+                .as_mut()
+                .expect("ours until done");
             let Some(result) = state.result else {
                 state.waker = Some(context.waker().clone());
                 return Poll::Pending;
@@ -263,7 +283,11 @@ impl Ring {
     fn complete_file(&self, entry: &cqueue::Entry) {
         let mut files = self.0.files.borrow_mut();
         let place = (entry.user_data() & !KIND) as u32;
-        let Some(operation) = files.places.get_mut(place as usize).and_then(Option::as_mut) else {
+        let Some(operation) = files
+            .places
+            .get_mut(place as usize)
+            .and_then(Option::as_mut)
+        else {
             return;
         };
         operation.result = Some(entry.result());
@@ -278,8 +302,12 @@ impl Ring {
 
 impl Files {
     fn begin(&mut self, keep: Box<dyn std::any::Any>, entry: squeue::Entry) -> u32 {
-        let operation =
-            FileOperation { waker: None, result: None, keep: Some(keep), abandoned: false };
+        let operation = FileOperation {
+            waker: None,
+            result: None,
+            keep: Some(keep),
+            abandoned: false,
+        };
         let place = match self.free.pop() {
             Some(place) => {
                 self.places[place as usize] = Some(operation);
@@ -322,7 +350,10 @@ impl Drop for FileHandle {
 }
 
 fn is_passing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EINTR | libc::EAGAIN))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EBUSY | libc::EINTR | libc::EAGAIN)
+    )
 }
 
 fn outcome(result: i32) -> io::Result<usize> {
@@ -338,10 +369,19 @@ fn decode(entry: &cqueue::Entry) -> Option<Completion> {
     let more = cqueue::more(entry.flags());
     let result = outcome(entry.result());
     match entry.user_data() & KIND {
-        ACCEPT => Some(Completion::Accepted { token, result: result.map(|fd| fd as RawFd), more }),
+        ACCEPT => Some(Completion::Accepted {
+            token,
+            result: result.map(|fd| fd as RawFd),
+            more,
+        }),
         RECEIVE => {
             let buffer = cqueue::buffer_select(entry.flags());
-            Some(Completion::Received { token, result, buffer, more })
+            Some(Completion::Received {
+                token,
+                result,
+                buffer,
+                more,
+            })
         }
         SEND => Some(Completion::Sent { token, result }),
         _ => None,

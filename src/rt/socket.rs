@@ -10,7 +10,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 /// # Errors
 /// As bind(2) and listen(2), `AddrInUse` among them.
 pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let family = if address.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
     // SAFETY: socket(2) with plain arguments; the descriptor is checked and owned at once.
     let socket = unsafe {
         let fd = libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
@@ -48,7 +52,9 @@ fn bind(socket: RawFd, address: SocketAddr) -> io::Result<()> {
             let raw = libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: address.port().to_be(),
-                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+                sin_addr: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(address.ip().octets()),
+                },
                 sin_zero: [0; 8],
             };
             // SAFETY: the address is a whole sockaddr_in of the length given.
@@ -59,14 +65,20 @@ fn bind(socket: RawFd, address: SocketAddr) -> io::Result<()> {
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: address.port().to_be(),
                 sin6_flowinfo: address.flowinfo(),
-                sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+                sin6_addr: libc::in6_addr {
+                    s6_addr: address.ip().octets(),
+                },
                 sin6_scope_id: address.scope_id(),
             };
             // SAFETY: the address is a whole sockaddr_in6 of the length given.
             unsafe { libc::bind(socket, (&raw const raw).cast(), size_of_val(&raw) as u32) }
         }
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// A client's socket: closed when dropped.
@@ -86,7 +98,12 @@ impl Socket {
         if keepalive_s > 0 {
             let third = (keepalive_s / 3).max(1) as i32;
             let _ = set(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1);
-            let _ = set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, keepalive_s as i32);
+            let _ = set(
+                fd,
+                libc::IPPROTO_TCP,
+                libc::TCP_KEEPIDLE,
+                keepalive_s as i32,
+            );
             let _ = set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, third);
             let _ = set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3);
         }
@@ -126,5 +143,9 @@ fn set(socket: RawFd, level: i32, option: i32, value: i32) -> io::Result<()> {
             size_of::<i32>() as libc::socklen_t,
         )
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

@@ -1,0 +1,57 @@
+//! What the log hands to the shards.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::resp::Protocol;
+
+/// One committed entry, or a position between two entries at which reads run.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Counts deliveries on this node; part of a loan's name.
+    pub id: u64,
+    /// Index in the log; of the entry before, where there is no entry.
+    pub index: u64,
+    /// The leader's time stamp.
+    pub now_ms: u64,
+    /// The leader's seed for randomness.
+    pub seed: u64,
+    /// The entry's bytes.
+    pub payload: Bytes,
+    /// One for each core that contributed.
+    pub parts: Vec<Part>,
+}
+
+/// The commands of one core in an entry.
+#[derive(Debug)]
+pub struct Part {
+    /// Where they stand in the payload.
+    pub commands: Range<usize>,
+    /// What the node that proposed them knows besides.
+    pub local: Option<Arc<Local>>,
+}
+
+/// What the node that proposed a batch keeps of it: whom to answer, and the reads in between.
+#[derive(Debug, Default)]
+pub struct Local {
+    /// Core that holds the connections.
+    pub origin: usize,
+    /// Writes and reads in the order of the batch.
+    pub items: Vec<Item>,
+    /// The reads as mutations, not part of the log.
+    pub reads: Vec<u8>,
+}
+
+/// One command of a batch: whom to answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Item {
+    /// Connection on the origin core.
+    pub client: u64,
+    /// Place among the connection's outstanding replies.
+    pub seq: u32,
+    /// A read, from [`Local::reads`]; else a write, from the payload.
+    pub read: bool,
+    pub protocol: Protocol,
+}
