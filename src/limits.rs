@@ -27,3 +27,24 @@ pub const ENTRY_BYTES_SOFT: usize = 1024 * 1024;
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 const _: () = assert!(ENTRY_BYTES_SOFT as u64 * 4 <= SEGMENT_BYTES);
+
+/// Replies that one connection may have outstanding before its input waits: deep enough for any
+/// pipeline to fill a batch, small enough that a connection's bookkeeping stays under 2 MiB.
+pub const REPLIES_OUTSTANDING_MAX: usize = 64 * 1024;
+
+/// Bytes of commands that one core may have between its connections and the log before its
+/// connections wait. A single larger command still goes alone.
+pub const SUBMITTED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes that one connection's replies may take before its further input waits for them to be
+/// read: what bounds a client that sends and does not read.
+pub const OUTPUT_BYTES_PAUSE: usize = 4 * 1024 * 1024;
+
+/// Keys whose expiry one shard proposes in one go.
+pub const EXPIRE_BATCH: usize = 512;
+
+/// Deliveries that may wait on a shard before the Raft core proposes no more.
+pub const DELIVERIES_WAITING_MAX: usize = 64;
+
+/// Commands of one transaction and their bytes: one entry must hold it.
+pub const TRANSACTION_BYTES_MAX: usize = BULK_BYTES_MAX;

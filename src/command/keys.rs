@@ -63,3 +63,6 @@ fn dbsize<'k>(context: &'k mut Context<'_>, _args: Args<'_>) -> Outcome<'k> {
 pub fn cursor_shard(_cursor: u64, _shards: usize) -> usize {
     0
 }
+
+/// Id of the removal of a key that is past its expiry.
+pub const EXPIRE: u16 = 99;

@@ -20,7 +20,7 @@ mod table;
 mod transaction;
 
 pub use context::{Context, Rng};
-pub use keys::cursor_shard;
+pub use keys::{EXPIRE, cursor_shard};
 pub use spec::{Arity, Category, Combine, Flags, Group, Handler, Keys, Outcome, Route, Spec};
 pub use table::{by_id, by_name, table};
 pub use transaction::{EXEC, FIXED_REPLY, Watched, each_place, run_transaction, write_watched};

@@ -51,7 +51,18 @@ pub struct Item {
     pub client: u64,
     /// Place among the connection's outstanding replies.
     pub seq: u32,
+    /// Core that holds the connection.
+    pub core: u8,
     /// A read, from [`Local::reads`]; else a write, from the payload.
     pub read: bool,
+    /// Part of a batch, in the order of the log; else a read that was sent to the shard directly.
+    pub ordered: bool,
     pub protocol: Protocol,
+}
+
+impl Item {
+    /// Core that holds the connection.
+    pub fn origin(&self) -> usize {
+        self.core as usize
+    }
 }

@@ -1,0 +1,3 @@
+//! Settings.
+mod level;
+pub use level::{Consistency, Durability};

@@ -1,0 +1,171 @@
+//! One connection as the engine sees it: its session, and its replies in order.
+
+use std::collections::VecDeque;
+
+use crate::limits::REPLIES_OUTSTANDING_MAX;
+use crate::resp::{Error, Reply, encode};
+use crate::session::{ReplyMode, Session};
+
+/// Where the engine finds a connection when its reply comes.
+pub trait Clients {
+    /// The connection with this id, if it is still there; it is about to be written to.
+    fn client(&mut self, id: u64) -> Option<&mut Client>;
+}
+
+/// A connection's session and replies.
+#[derive(Default)]
+pub struct Client {
+    pub session: Session,
+    /// Encoded replies to be sent.
+    pub out: Vec<u8>,
+    /// Replies that are awaited, oldest first.
+    outstanding: VecDeque<Outstanding>,
+    /// Number of the oldest of them.
+    oldest: u32,
+    /// Writes in flight, and reads that travel behind them.
+    ordered: u32,
+    /// Reads in flight on other cores.
+    remote: u32,
+}
+
+enum Outstanding {
+    Awaited,
+    /// Awaited, and not to be sent (`CLIENT REPLY`).
+    Muted,
+    /// Came before an older one.
+    Came(Box<[u8]>),
+}
+
+impl Client {
+    /// Answers a request at once: behind the replies that are still awaited.
+    #[inline]
+    pub fn reply(&mut self, reply: &Reply<'_>) {
+        let protocol = self.session.protocol;
+        if self.is_muted() {
+            return;
+        }
+        if self.outstanding.is_empty() {
+            encode(reply, protocol, &mut self.out);
+        } else {
+            let mut bytes = Vec::new();
+            encode(reply, protocol, &mut bytes);
+            self.outstanding.push_back(Outstanding::Came(bytes.into()));
+        }
+    }
+
+    /// Answers with an error at once.
+    pub fn refuse(&mut self, error: Error) {
+        self.reply(&Reply::Error(error));
+    }
+
+    /// Reserves the place of a reply that comes through the log.
+    #[inline]
+    pub fn await_ordered(&mut self) -> u32 {
+        self.ordered += 1;
+        self.reserve()
+    }
+
+    /// Reserves the place of a reply that comes from another core.
+    pub fn await_remote(&mut self) -> u32 {
+        self.remote += 1;
+        self.reserve()
+    }
+
+    #[inline]
+    fn reserve(&mut self) -> u32 {
+        let number = self.oldest.wrapping_add(self.outstanding.len() as u32);
+        let muted = self.is_muted();
+        self.outstanding.push_back(if muted { Outstanding::Muted } else { Outstanding::Awaited });
+        number
+    }
+
+    /// Takes the reply that place `number` was reserved for; `write` appends it.
+    #[inline]
+    pub fn complete(&mut self, number: u32, ordered: bool, write: &mut dyn FnMut(&mut Vec<u8>)) {
+        if ordered {
+            self.ordered -= 1;
+        } else {
+            self.remote -= 1;
+        }
+        let place = number.wrapping_sub(self.oldest) as usize;
+        if place > 0 {
+            if let Some(outstanding) = self.outstanding.get_mut(place) {
+                let mut bytes = Vec::new();
+                if matches!(outstanding, Outstanding::Awaited) {
+                    write(&mut bytes);
+                }
+                *outstanding = Outstanding::Came(bytes.into());
+            }
+            return;
+        }
+        if let Some(Outstanding::Awaited) = self.outstanding.pop_front() {
+            write(&mut self.out);
+        }
+        self.oldest = self.oldest.wrapping_add(1);
+        while let Some(Outstanding::Came(bytes)) = self.outstanding.front() {
+            self.out.extend_from_slice(bytes);
+            self.outstanding.pop_front();
+            self.oldest = self.oldest.wrapping_add(1);
+        }
+    }
+
+    /// Whether a write, or a read behind one, is in flight.
+    #[inline]
+    pub fn has_ordered(&self) -> bool {
+        self.ordered > 0
+    }
+
+    /// Whether a read is in flight on another core.
+    #[inline]
+    pub fn has_remote(&self) -> bool {
+        self.remote > 0
+    }
+
+    /// Whether every request was answered.
+    pub fn is_idle(&self) -> bool {
+        self.outstanding.is_empty()
+    }
+
+    /// Whether no more requests may be taken until replies come.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.outstanding.len() >= REPLIES_OUTSTANDING_MAX
+    }
+
+    #[inline]
+    fn is_muted(&mut self) -> bool {
+        match self.session.reply_mode {
+            ReplyMode::On => false,
+            ReplyMode::Off => true,
+            ReplyMode::SkipNext => {
+                self.session.reply_mode = ReplyMode::On;
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Protocol;
+
+    #[test]
+    fn replies_leave_in_order() {
+        let mut client = Client::default();
+        let first = client.await_ordered();
+        let second = client.await_remote();
+        client.reply(&Reply::Int(3));
+        client.session.reply_mode = ReplyMode::SkipNext;
+        let muted = client.await_ordered();
+        let last = client.await_ordered();
+        let int = |value| move |out: &mut Vec<u8>| encode(&Reply::Int(value), Protocol::Resp2, out);
+        client.complete(last, true, &mut int(5));
+        client.complete(second, false, &mut int(2));
+        client.complete(muted, true, &mut int(4));
+        assert!(client.out.is_empty() && !client.is_idle());
+        client.complete(first, true, &mut int(1));
+        assert_eq!(client.out, b":1\r\n:2\r\n:3\r\n:5\r\n");
+        assert!(client.is_idle() && !client.has_ordered() && !client.has_remote());
+    }
+}

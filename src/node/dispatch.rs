@@ -1,0 +1,289 @@
+//! Where the paths of requests fork, by the table's `route`.
+
+use crate::command::{Keys, Route, Spec, by_name, mutation};
+use crate::config::Durability;
+use crate::resp::{Args, Error, Reply};
+use crate::shard::Item;
+use crate::slot::{shard_of, slot_of};
+
+use super::client::Client;
+use super::engine::{Engine, begin_commands};
+use super::message::Submission;
+
+/// What the connection does after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// On to the next request.
+    Continue,
+    /// The request was not taken: it comes again once replies have come.
+    Wait,
+    /// Send what is to be sent, then close.
+    Close,
+}
+
+/// Shards that a command's keys lie on.
+enum Target {
+    /// All keys in one slot's shard: this slot, that shard.
+    One(u16, usize),
+    Many,
+}
+
+impl Engine {
+    /// Takes one request of a connection. `id` is what [`super::Clients`] knows it by.
+    #[inline]
+    pub fn dispatch(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
+        let Some(spec) = by_name(args.get(0)) else {
+            return self.refuse(client, unknown_command(args));
+        };
+        if !spec.accepts(args.len()) {
+            return self.refuse(client, Error::arity(spec.name));
+        }
+        client.session.last_command = spec.name;
+        client.session.commands += 1;
+        if client.session.transaction.is_some() {
+            return self.in_transaction(client, id, spec, args);
+        }
+        self.route(client, id, spec, args, client.session.durability)
+    }
+
+    #[inline]
+    pub(super) fn route(
+        &mut self,
+        client: &mut Client,
+        id: u64,
+        spec: &'static Spec,
+        args: Args<'_>,
+        durability: Option<Durability>,
+    ) -> Flow {
+        match spec.route {
+            Route::Read => self.read(client, id, spec, args),
+            Route::Write => self.write(client, id, spec, args, durability),
+            Route::ReadAll(_) => self.read_all(client, id, spec, args),
+            Route::WriteAll(_) => self.write(client, id, spec, args, durability),
+            Route::Session => self.session_command(client, id, spec, args),
+        }
+    }
+
+    /// An error that also spoils a transaction being queued.
+    pub(super) fn refuse(&mut self, client: &mut Client, error: Error) -> Flow {
+        if let Some(transaction) = &mut client.session.transaction {
+            transaction.broken = true;
+        }
+        client.refuse(error);
+        Flow::Continue
+    }
+
+    /// A read: here and now where its shard is this core's and no write of its connection is in
+    /// flight.
+    #[inline]
+    fn read(&mut self, client: &mut Client, id: u64, spec: &'static Spec, args: Args<'_>) -> Flow {
+        let Target::One(slot, shard) = self.target(spec, args) else {
+            return self.read_all(client, id, spec, args);
+        };
+        if client.has_ordered() {
+            return self.read_behind_writes(client, id, spec, slot, args);
+        }
+        match &mut self.shard {
+            Some(own) if own.id() == shard && own.is_free() => {
+                let session = &client.session;
+                let resp3 = session.protocol == crate::resp::Protocol::Resp3;
+                let mut context = own.context(session.db as usize, self.now_ms, resp3);
+                let Some(handler) = spec.handler else {
+                    return Flow::Continue;
+                };
+                let reply = handler(&mut context, args).unwrap_or_else(Reply::Error);
+                client.reply(&reply);
+                Flow::Continue
+            }
+            _ => self.read_remote(client, id, spec, (slot, shard), args),
+        }
+    }
+
+    /// A read of another core's shard, or of this one's while keys are lent.
+    fn read_remote(
+        &mut self,
+        client: &mut Client,
+        id: u64,
+        spec: &'static Spec,
+        (slot, shard): (u16, usize),
+        args: Args<'_>,
+    ) -> Flow {
+        if client.is_full() {
+            return Flow::Wait;
+        }
+        let core = self.layout.core_of(shard);
+        if core == self.core {
+            // Lent keys come home by the log's order: so does the read.
+            return self.read_behind_writes(client, id, spec, slot, args);
+        }
+        let item = Item {
+            client: id,
+            seq: client.await_remote(),
+            core: self.core as u8,
+            read: true,
+            ordered: false,
+            protocol: client.session.protocol,
+        };
+        let reads = &mut self.out.reads[core];
+        mutation::write(&mut reads.commands, spec.id, slot, client.session.db, args);
+        reads.items.push(item);
+        Flow::Continue
+    }
+
+    /// A read that travels with the batch, behind the writes of its connection.
+    fn read_behind_writes(
+        &mut self,
+        client: &mut Client,
+        id: u64,
+        spec: &'static Spec,
+        slot: u16,
+        args: Args<'_>,
+    ) -> Flow {
+        if client.is_full() || !self.has_room() {
+            return Flow::Wait;
+        }
+        push_read(&mut self.batch, self.core, client, id, spec, slot, args);
+        Flow::Continue
+    }
+
+    /// A read over several shards: it takes a position in the log's order.
+    fn read_all(&mut self, client: &mut Client, id: u64, spec: &'static Spec, args: Args<'_>) -> Flow {
+        if client.is_full() || !self.has_room() || client.has_remote() {
+            return Flow::Wait;
+        }
+        let alone = self.layout.shards == 1 && !client.has_ordered();
+        match &mut self.shard {
+            Some(own) if alone => {
+                let session = &client.session;
+                let resp3 = session.protocol == crate::resp::Protocol::Resp3;
+                let mut context = own.context(session.db as usize, self.now_ms, resp3);
+                if let Some(handler) = spec.handler {
+                    client.reply(&handler(&mut context, args).unwrap_or_else(Reply::Error));
+                }
+            }
+            _ => {
+                let batch = if client.has_ordered() { &mut self.batch } else { &mut self.at_once };
+                push_read(batch, self.core, client, id, spec, mutation::MANY, args);
+            }
+        }
+        Flow::Continue
+    }
+
+    /// A write: into the turn's batch.
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        client: &mut Client,
+        id: u64,
+        spec: &'static Spec,
+        args: Args<'_>,
+        durability: Option<Durability>,
+    ) -> Flow {
+        if client.is_full() || !self.has_room() || client.has_remote() {
+            return Flow::Wait;
+        }
+        let slot = match self.target(spec, args) {
+            Target::One(slot, _) => slot,
+            Target::Many => mutation::MANY,
+        };
+        self.push_write(client, id, spec.id, slot, args, durability);
+        Flow::Continue
+    }
+
+    #[inline]
+    pub(super) fn push_write(
+        &mut self,
+        client: &mut Client,
+        id: u64,
+        command: u16,
+        slot: u16,
+        args: Args<'_>,
+        durability: Option<Durability>,
+    ) {
+        let batch = &mut self.batch;
+        begin_commands(&mut batch.commands);
+        mutation::write(&mut batch.commands, command, slot, client.session.db, args);
+        batch.sync |= durability.unwrap_or(self.durability) >= Durability::High;
+        batch.local.items.push(Item {
+            client: id,
+            seq: client.await_ordered(),
+            core: self.core as u8,
+            read: false,
+            ordered: true,
+            protocol: client.session.protocol,
+        });
+    }
+
+    /// Which shard a command's keys lie on.
+    #[inline]
+    fn target(&self, spec: &Spec, args: Args<'_>) -> Target {
+        let shards = self.layout.shards;
+        if spec.is_single_key() {
+            let slot = slot_of(args.get(1));
+            return Target::One(slot, if shards == 1 { 0 } else { shard_of(slot, shards) });
+        }
+        if matches!(spec.route, Route::ReadAll(_) | Route::WriteAll(_)) {
+            return Target::Many;
+        }
+        if matches!(spec.keys, Keys::None) {
+            return Target::One(0, 0);
+        }
+        let mut target: Option<(u16, usize)> = None;
+        let mut many = false;
+        crate::command::each_place(spec, 0, args, &mut |_, key| {
+            let slot = slot_of(key);
+            let shard = shard_of(slot, shards);
+            match target {
+                None => target = Some((slot, shard)),
+                // The slot in the log must hold for any number of shards.
+                Some((first, _)) if first != slot => many = true,
+                Some(_) => {}
+            }
+        });
+        match target {
+            Some((slot, shard)) if !many => Target::One(slot, shard),
+            // No key at all: the handler will say what is wrong.
+            None => Target::One(0, 0),
+            Some((slot, _)) if shards == 1 && matches!(spec.route, Route::Read) => {
+                Target::One(slot, 0)
+            }
+            Some(_) => Target::Many,
+        }
+    }
+}
+
+fn push_read(
+    batch: &mut Submission,
+    core: usize,
+    client: &mut Client,
+    id: u64,
+    spec: &Spec,
+    slot: u16,
+    args: Args<'_>,
+) {
+    mutation::write(&mut batch.local.reads, spec.id, slot, client.session.db, args);
+    batch.local.items.push(Item {
+        client: id,
+        seq: client.await_ordered(),
+        core: core as u8,
+        read: true,
+        ordered: true,
+        protocol: client.session.protocol,
+    });
+}
+
+/// Redis' text for a command that it does not have: name and first arguments, cut at 128 bytes.
+fn unknown_command(args: Args<'_>) -> Error {
+    let cut = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(128)]).into_owned();
+    let mut shown = String::new();
+    for argument in args.iter_from(1) {
+        if shown.len() >= 128 {
+            break;
+        }
+        shown.push_str(&format!("'{}' ", cut(argument)));
+    }
+    Error::new(format!(
+        "ERR unknown command '{}', with args beginning with: {shown}",
+        cut(args.get(0))
+    ))
+}

@@ -1,0 +1,393 @@
+//! One core's part of the node.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::clock;
+use crate::command::mutation;
+use crate::error::Unavailable;
+use crate::limits::{EXPIRE_BATCH, SUBMITTED_BYTES_MAX};
+use crate::raft::Group;
+use crate::resp::{Error, Protocol, encode_error};
+use crate::rt::mesh::Mesh;
+use crate::shard::{Delivery, Host, Item, Local, Shard, ShardMessage};
+
+use super::client::Clients;
+use super::message::{Message, Reads, Replies, Submission};
+use super::sequencer::{HEAD_BYTES, Outgoing, Sequencer};
+
+/// Stands for no connection: what the node itself wrote (expiry) is answered to nobody.
+pub const NOBODY: u64 = u64::MAX;
+
+/// Which core does what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    pub cores: usize,
+    pub shards: usize,
+    /// Core of the Raft tasks; shard cores are those after it when it is dedicated.
+    pub raft_core: usize,
+    pub dedicated: bool,
+}
+
+impl Layout {
+    /// The layout of `cores` cores: from three on, and when asked, the first one is Raft's own.
+    pub fn new(cores: usize, dedicated: bool) -> Self {
+        let dedicated = dedicated && cores > 1;
+        Layout { cores, shards: cores - dedicated as usize, raft_core: 0, dedicated }
+    }
+
+    /// Core of a shard.
+    #[inline]
+    pub fn core_of(&self, shard: usize) -> usize {
+        shard + self.dedicated as usize
+    }
+
+    /// Shard of a core, if it has one.
+    pub fn shard_on(&self, core: usize) -> Option<usize> {
+        core.checked_sub(self.dedicated as usize)
+    }
+}
+
+/// One core's part of the node: dispatches requests, runs its shard, moves messages.
+pub struct Engine {
+    pub(super) core: usize,
+    pub(super) layout: Layout,
+    pub(super) shard: Option<Shard>,
+    pub(super) now_ms: u64,
+    /// This turn's writes, and reads behind them.
+    pub(super) batch: Submission,
+    /// This turn's reads over several shards.
+    pub(super) at_once: Submission,
+    pub(super) out: Outboxes,
+    raft: Option<Raft>,
+    /// Bytes handed to the log and not answered.
+    submitted_bytes: usize,
+    pub(super) stopping: bool,
+}
+
+/// The Raft core's extra.
+struct Raft {
+    sequencer: Rc<Sequencer>,
+    group: Group,
+}
+
+/// What leaves this core at the end of the turn.
+pub(super) struct Outboxes {
+    core: usize,
+    layout: Layout,
+    mesh: Mesh<Message>,
+    pub reads: Vec<Reads>,
+    replies: Vec<Replies>,
+    /// Messages of this core's shard to others, and to itself, in order.
+    to_self: Vec<ShardMessage>,
+    failed_commands: u64,
+    commands: u64,
+}
+
+impl Engine {
+    /// The engine of core `mesh.core()`. `raft` on the Raft core, `shard` on a shard core.
+    pub fn new(
+        layout: Layout,
+        mesh: Mesh<Message>,
+        shard: Option<Shard>,
+        raft: Option<(Rc<Sequencer>, Group)>,
+    ) -> Self {
+        let core = mesh.core();
+        Engine {
+            core,
+            layout,
+            shard,
+            now_ms: clock::now_ms(),
+            batch: Submission::default(),
+            at_once: Submission { at_once: true, ..Submission::default() },
+            out: Outboxes {
+                core,
+                layout,
+                mesh,
+                reads: (0..layout.cores).map(|_| Reads::default()).collect(),
+                replies: (0..layout.cores).map(|_| Replies::default()).collect(),
+                to_self: Vec::new(),
+                failed_commands: 0,
+                commands: 0,
+            },
+            raft: raft.map(|(sequencer, group)| Raft { sequencer, group }),
+            submitted_bytes: 0,
+            stopping: false,
+        }
+    }
+
+    /// Looks at the clock. Once a turn.
+    pub fn begin_turn(&mut self) {
+        self.now_ms = clock::now_ms();
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Whether requests may be taken: what is on its way to the log is within its bound.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        self.submitted_bytes + self.batch.commands.len() < SUBMITTED_BYTES_MAX
+    }
+
+    /// Takes what came from other cores and from the log. Answers whether anything did.
+    pub fn receive(&mut self, clients: &mut impl Clients) -> bool {
+        let mut any = false;
+        while let Some((_, message)) = self.out.mesh.receive() {
+            any = true;
+            self.take(message, clients);
+        }
+        any | self.take_outgoing(clients)
+    }
+
+    /// Sends what the sequencer has ready.
+    fn take_outgoing(&mut self, clients: &mut impl Clients) -> bool {
+        let Some(raft) = &self.raft else {
+            return false;
+        };
+        let sequencer = raft.sequencer.clone();
+        let mut any = false;
+        while let Some(outgoing) = sequencer.next_outgoing() {
+            any = true;
+            match &outgoing {
+                Outgoing::Deliver(_) => {
+                    for shard in 0..self.layout.shards {
+                        let core = self.layout.core_of(shard);
+                        if core != self.core {
+                            self.out.mesh.send(core, outgoing.message());
+                        }
+                    }
+                }
+                Outgoing::Refuse(local, _) if local.origin != self.core => {
+                    self.out.mesh.send(local.origin, outgoing.message());
+                    continue;
+                }
+                Outgoing::Refuse(..) => {}
+            }
+            self.take(outgoing.message(), clients);
+        }
+        any
+    }
+
+    fn take(&mut self, message: Message, clients: &mut impl Clients) {
+        match message {
+            Message::Deliver(delivery) => self.deliver(delivery, clients),
+            Message::Reads(reads) => self.run_reads(&reads, clients),
+            Message::Replies(replies) => self.give_replies(&replies, clients),
+            Message::Submit(submission) => {
+                if let Some(raft) = &self.raft {
+                    raft.sequencer.submit(*submission);
+                }
+            }
+            Message::Refused(local, why) => self.refused(&local, &why, clients),
+            Message::Shard(message) => self.shard_message(message, clients),
+        }
+    }
+
+    fn deliver(&mut self, delivery: Arc<Delivery>, clients: &mut impl Clients) {
+        let own = |part: &&crate::shard::Part| {
+            part.local.as_ref().is_some_and(|local| local.origin == self.core)
+        };
+        let answered: usize = delivery.parts.iter().filter(own).map(|part| part.commands.len()).sum();
+        self.submitted_bytes = self.submitted_bytes.saturating_sub(answered);
+        let Some(shard) = &mut self.shard else {
+            return;
+        };
+        shard.deliver(delivery);
+        shard.run(&mut Link { out: &mut self.out, clients });
+        self.run_own_messages(clients);
+    }
+
+    fn run_reads(&mut self, reads: &Reads, clients: &mut impl Clients) {
+        let Some(shard) = &mut self.shard else {
+            return;
+        };
+        let mut commands = &reads.commands[..];
+        for item in &reads.items {
+            let length = mutation::head(commands).map_or(commands.len(), |head| head.length);
+            let (command, rest) = commands.split_at(length);
+            commands = rest;
+            let mut link = Link { out: &mut self.out, clients };
+            shard.read(item.origin(), *item, command, self.now_ms, &mut link);
+        }
+    }
+
+    fn give_replies(&mut self, replies: &Replies, clients: &mut impl Clients) {
+        let mut bytes = &replies.bytes[..];
+        for (item, length) in &replies.items {
+            let (reply, rest) = bytes.split_at(*length as usize);
+            bytes = rest;
+            if let Some(client) = clients.client(item.client) {
+                client.complete(item.seq, item.ordered, &mut |out| out.extend_from_slice(reply));
+            }
+        }
+    }
+
+    /// Tells the connections of a batch that it was refused.
+    fn refused(&mut self, local: &Local, why: &Unavailable, clients: &mut impl Clients) {
+        let error = Error::new(why.to_string());
+        // How many bytes the batch had is not known any more: what was submitted is forgotten.
+        self.submitted_bytes = 0;
+        for item in &local.items {
+            if let Some(client) = clients.client(item.client) {
+                client.complete(item.seq, item.ordered, &mut |out| encode_error(&error, out));
+            }
+        }
+    }
+
+    fn shard_message(&mut self, message: ShardMessage, clients: &mut impl Clients) {
+        let now_ms = self.now_ms;
+        if let Some(shard) = &mut self.shard {
+            shard.receive(message, now_ms, &mut Link { out: &mut self.out, clients });
+        }
+        self.run_own_messages(clients);
+    }
+
+    fn run_own_messages(&mut self, clients: &mut impl Clients) {
+        while let Some(message) = self.out.to_self.pop() {
+            self.shard_message(message, clients);
+        }
+    }
+
+    /// Proposes the removal of keys that are past their expiry. Answers whether there were any.
+    pub fn propose_expired(&mut self) -> bool {
+        let Some(shard) = &mut self.shard else {
+            return false;
+        };
+        let mut left = EXPIRE_BATCH;
+        for db in 0..crate::limits::DATABASES {
+            for key in shard.keyspace_mut().db_mut(db).take_due(self.now_ms, left) {
+                left -= 1;
+                let key = key.bytes().unwrap_or_default();
+                let slot = crate::slot::slot_of(key);
+                begin_commands(&mut self.batch.commands);
+                let id = crate::command::EXPIRE;
+                mutation::write_slices(&mut self.batch.commands, id, slot, db as u8, &[key]);
+                self.batch.local.items.push(Item {
+                    client: NOBODY,
+                    seq: 0,
+                    core: self.core as u8,
+                    read: false,
+                    ordered: true,
+                    protocol: Protocol::Resp2,
+                });
+            }
+        }
+        left < EXPIRE_BATCH
+    }
+
+    /// Sends what the turn gathered: to other cores, and to the log.
+    pub fn end_turn(&mut self) {
+        for mut submission in [std::mem::take(&mut self.batch), std::mem::take(&mut self.at_once)] {
+            if submission.local.items.is_empty() {
+                continue;
+            }
+            self.submitted_bytes += submission.commands.len().saturating_sub(HEAD_BYTES);
+            submission.local.origin = self.core;
+            match &self.raft {
+                Some(raft) => raft.sequencer.submit(submission),
+                None => {
+                    self.out.mesh.send(self.layout.raft_core, Message::Submit(submission.into()));
+                }
+            }
+        }
+        self.at_once.at_once = true;
+        if let Some(raft) = &self.raft {
+            raft.sequencer.propose(&raft.group);
+        }
+        self.out.flush();
+    }
+
+    /// Whether the Raft tasks of this executor have an entry on its way.
+    pub fn is_proposing(&self) -> bool {
+        self.raft.as_ref().is_some_and(|raft| raft.sequencer.is_proposing())
+    }
+
+    /// Whether there is work that no wake would announce.
+    pub fn has_work(&self) -> bool {
+        self.out.mesh.has_mail()
+            || self.out.mesh.is_backed_up()
+            || self.raft.as_ref().is_some_and(|raft| raft.sequencer.has_work())
+    }
+
+    /// Why this core cannot go on, if it cannot.
+    pub fn fault(&self) -> Option<&str> {
+        self.shard.as_ref().and_then(Shard::fault)
+    }
+
+    pub fn core(&self) -> usize {
+        self.core
+    }
+
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+}
+
+/// Leaves room for the entry's head before the first write of a batch.
+#[inline]
+pub(super) fn begin_commands(commands: &mut Vec<u8>) {
+    if commands.is_empty() {
+        commands.resize(HEAD_BYTES, 0);
+    }
+}
+
+impl Outboxes {
+    fn flush(&mut self) {
+        if self.layout.cores == 1 {
+            return;
+        }
+        for core in 0..self.layout.cores {
+            if !self.reads[core].items.is_empty() {
+                let reads = std::mem::take(&mut self.reads[core]);
+                self.mesh.send(core, Message::Reads(reads.into()));
+            }
+            if !self.replies[core].items.is_empty() {
+                let replies = std::mem::take(&mut self.replies[core]);
+                self.mesh.send(core, Message::Replies(replies.into()));
+            }
+        }
+        self.mesh.flush();
+    }
+}
+
+/// Where a shard's replies and messages go while it runs.
+struct Link<'l, C> {
+    out: &'l mut Outboxes,
+    clients: &'l mut C,
+}
+
+impl<C: Clients> Host for Link<'_, C> {
+    #[inline]
+    fn reply(&mut self, origin: usize, item: &Item, write: &mut dyn FnMut(&mut Vec<u8>)) {
+        if origin == self.out.core {
+            if let Some(client) = self.clients.client(item.client) {
+                client.complete(item.seq, item.ordered, write);
+            }
+            return;
+        }
+        if item.client == NOBODY {
+            return;
+        }
+        let replies = &mut self.out.replies[origin];
+        let before = replies.bytes.len();
+        write(&mut replies.bytes);
+        replies.items.push((*item, (replies.bytes.len() - before) as u32));
+    }
+
+    fn send(&mut self, shard: usize, message: ShardMessage) {
+        let core = self.out.layout.core_of(shard);
+        if core == self.out.core {
+            self.out.to_self.push(message);
+        } else {
+            self.out.mesh.send(core, Message::Shard(message));
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, _id: u16, failed: bool) {
+        self.out.commands += 1;
+        self.out.failed_commands += failed as u64;
+    }
+}

@@ -1,0 +1,51 @@
+//! What cores tell each other. A message carries a batch.
+
+use std::sync::Arc;
+
+use crate::error::Unavailable;
+use crate::shard::{Delivery, Item, Local, ShardMessage};
+
+/// A message between two cores of a node.
+pub enum Message {
+    /// Reads for the receiver's shard.
+    Reads(Box<Reads>),
+    /// Replies for the receiver's connections.
+    Replies(Box<Replies>),
+    /// A turn's batch, for the Raft core.
+    Submit(Box<Submission>),
+    /// The next delivery, for the receiver's shard.
+    Deliver(Arc<Delivery>),
+    /// A batch of the receiver's that was refused.
+    Refused(Arc<Local>, Unavailable),
+    /// From shard to shard.
+    Shard(ShardMessage),
+}
+
+/// Reads that need no place in the log.
+#[derive(Default)]
+pub struct Reads {
+    pub items: Vec<Item>,
+    /// The reads as mutations, one after the other.
+    pub commands: Vec<u8>,
+}
+
+/// Encoded replies, one after the other.
+#[derive(Default)]
+pub struct Replies {
+    /// Whom to answer, with the length of the reply in bytes.
+    pub items: Vec<(Item, u32)>,
+    pub bytes: Vec<u8>,
+}
+
+/// What one core hands the sequencer in one turn.
+#[derive(Default)]
+pub struct Submission {
+    /// Room for the entry's head (`sequencer::HEAD_BYTES`), then the writes; empty when there are
+    /// none.
+    pub commands: Vec<u8>,
+    pub local: Local,
+    /// Whether the writes must be on disk before they are acknowledged.
+    pub sync: bool,
+    /// Reads that stand behind no write of their connection: they run at the present position.
+    pub at_once: bool,
+}

@@ -1,0 +1,32 @@
+//! The engine: joins the shards and Raft, and is what a connection, an HTTP handler or an
+//! embedding application talks to.
+//!
+//! ```text
+//! request -> dispatch   command table, arity, transaction queue; the one place where paths fork
+//!            session    answered here (PING, HELLO, SELECT ..)
+//!            read       this core's shard at once; another's by one message a turn and core
+//!            write      the turn's batch -> sequencer -> Raft -> delivery -> shards -> reply
+//! ```
+//!
+//! Invariants
+//! - Every change of a keyspace is a mutation in a batch; there is no other way.
+//! - Replies leave a connection in the order of its requests.
+//! - A connection's read that stands behind its own write runs behind it: it travels with the
+//!   batch. A write that stands behind a read on another core waits for that read.
+//! - What one core has between its connections and the log is bounded in bytes; past the bound,
+//!   connections are not read.
+//! - The sequencer delivers entries, and reads between entries, to all shards in one order.
+//!
+//! Not done here: sockets (`server/`). Several voters: proposals go to the local group only.
+
+mod client;
+mod dispatch;
+mod engine;
+mod message;
+mod sequencer;
+
+pub use client::{Client, Clients};
+pub use dispatch::Flow;
+pub use engine::Engine;
+pub use message::Message;
+pub use sequencer::Sequencer;
