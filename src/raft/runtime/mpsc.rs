@@ -51,7 +51,10 @@ impl<T> Channel<T> {
 
     fn wait_for_value(&self, cx: &Context<'_>) {
         let mut receiver = self.receiver.borrow_mut();
-        if !receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !receiver
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
             *receiver = Some(cx.waker().clone());
         }
         self.receiver_waits.set(true);
