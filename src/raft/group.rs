@@ -79,6 +79,11 @@ impl Group {
     /// # Errors
     /// Where the group stopped instead.
     pub async fn wait_leader_and_recovered(&self) -> Result<(), Unavailable> {
+        let wait = self.raft.wait(None);
+        let led = wait.metrics(|now| now.current_leader.is_some(), "a leader is known");
+        led.await.map_err(|_| self.down())?;
+        // A node whose whole log is in its checkpoint counts as recovered without any leader: this
+        // alone would not do.
         let recovered = self.raft.wait_for_recovery(None).await;
         recovered.map(|_metrics| ()).map_err(|_| self.down())
     }
@@ -124,8 +129,8 @@ impl Group {
 
     /// Has the applier complete a checkpoint, then forgets the log that it covers.
     ///
-    /// The log goes once no follower is being sent a part of it; a follower that is further behind
-    /// receives the checkpoint. One call at a time.
+    /// The log goes soon after this resolves, once no follower is being sent a part of it; a
+    /// follower that is further behind receives the checkpoint. One call at a time.
     ///
     /// # Errors
     /// Where the checkpoint could not be completed: the log stays, the group goes on.

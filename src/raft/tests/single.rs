@@ -173,6 +173,31 @@ fn a_checkpoint_purges_the_log_and_a_restart_begins_at_it() {
 }
 
 #[test]
+fn a_node_that_is_all_checkpoint_recovers_and_leads() {
+    Glommio::run(async {
+        let node = Node::new();
+        let applier = TestApplier::new();
+        let group = node.start(&applier).await;
+        propose(&group, 0..3).await;
+        group.checkpoint().await.expect("a checkpoint");
+        let wait = group.raft.wait(None);
+        let purged = |now: &openraft::RaftMetrics<_>| now.purged == now.last_applied;
+        wait.metrics(purged, "purged")
+            .await
+            .expect("the group runs");
+        group.stop().await;
+        assert!(node.log.records().is_empty());
+
+        let applier = applier.restart();
+        let group = node.start(&applier).await;
+        propose(&group, 3..4).await;
+        assert_eq!(applied_tags(&applier), [(Some(3), payload(3))]);
+        assert_eq!(applier.state().len(), 4);
+        group.stop().await;
+    });
+}
+
+#[test]
 fn a_log_behind_the_checkpoint_is_refused() {
     Glommio::run(async {
         let node = Node::new();
