@@ -20,3 +20,6 @@ pub mod keyspace;
 pub mod command;
 pub mod raft;
 pub mod shard;
+pub mod session;
+pub mod config;
+pub mod node;

@@ -48,3 +48,26 @@ pub const DELIVERIES_WAITING_MAX: usize = 64;
 
 /// Commands of one transaction and their bytes: one entry must hold it.
 pub const TRANSACTION_BYTES_MAX: usize = BULK_BYTES_MAX;
+
+/// Payload bytes of one AppendEntries request: a few entries at their soft limit, little enough
+/// that a heartbeat behind it does not wait for long.
+pub const REPLICATE_BYTES_MAX: usize = 4 * ENTRY_BYTES_SOFT;
+
+/// Payload bytes read from the log at a time while applying: what recovery holds beside the
+/// dataset, and how long it goes without giving way.
+pub const APPLY_READ_BYTES: usize = 4 * ENTRY_BYTES_SOFT;
+
+/// Entries of one AppendEntries request. An entry is a batch of commands, so bytes bound it first.
+pub const REPLICATE_ENTRIES_MAX: u64 = 128;
+
+/// Requests of any kind that wait for a Raft core. The node has [`ENTRIES_IN_FLIGHT`] proposals
+/// under way; the rest are peers' requests, reads and administration.
+pub const PROPOSALS_QUEUED_MAX: u64 = 4096;
+
+/// Completions (disk, peers, applied) that wait for a Raft core.
+pub const RAFT_NOTIFICATIONS_QUEUED_MAX: u64 = 4096;
+
+/// Committed batches that wait to be applied.
+pub const STATE_MACHINE_QUEUED_MAX: u64 = 256;
+
+const _: () = assert!(ENTRIES_IN_FLIGHT as u64 * 16 <= PROPOSALS_QUEUED_MAX);

@@ -23,4 +23,4 @@ pub use context::{Context, Rng};
 pub use keys::{EXPIRE, cursor_shard};
 pub use spec::{Arity, Category, Combine, Flags, Group, Handler, Keys, Outcome, Route, Spec};
 pub use table::{by_id, by_name, table};
-pub use transaction::{EXEC, FIXED_REPLY, Watched, each_place, run_transaction, write_watched};
+pub use transaction::{EXEC, FIXED_REPLY, VERSION, Watched, each_place, run_transaction, write_watched};

@@ -19,6 +19,9 @@ pub const EXEC: u16 = 330;
 /// Id of a queued command whose reply was known when it was queued (`PING`).
 pub const FIXED_REPLY: u16 = 331;
 
+/// Id of the question for a key's version.
+pub const VERSION: u16 = 332;
+
 /// A key that a connection watches, with the version it had then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
@@ -53,6 +56,18 @@ pub(super) const SPECS: &[Spec] = &[
         handler: Some(fixed_reply),
         complexity: "O(1)",
         summary: "Answers what it is given. Internal.",
+        ..INTERNAL
+    },
+    Spec {
+        id: VERSION,
+        name: "__version",
+        arity: 2,
+        flags: Flags::READONLY,
+        keys: Keys::Range { first: 1, last: 1, step: 1 },
+        route: Route::Read,
+        handler: Some(version),
+        complexity: "O(1)",
+        summary: "Returns the version of a key. Internal.",
         ..INTERNAL
     },
 ];
@@ -171,4 +186,8 @@ fn exec<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
 
 fn fixed_reply<'k>(_context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
     Ok(Reply::Raw(Cow::Owned(args.get(1).to_vec())))
+}
+
+fn version<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    Ok(Reply::Int(context.database().version_of(args.get(1), context.now_ms) as i64))
 }

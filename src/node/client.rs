@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::limits::REPLIES_OUTSTANDING_MAX;
-use crate::resp::{Error, Reply, encode};
+use crate::command::Watched;
+use crate::resp::{Error, Reply, encode, parse_int};
 use crate::session::{ReplyMode, Session};
 
 /// Where the engine finds a connection when its reply comes.
@@ -26,6 +27,8 @@ pub struct Client {
     ordered: u32,
     /// Reads in flight on other cores.
     remote: u32,
+    /// Versions in flight of keys to be watched.
+    versions: u32,
 }
 
 enum Outstanding {
@@ -34,6 +37,8 @@ enum Outstanding {
     Muted,
     /// Came before an older one.
     Came(Box<[u8]>),
+    /// The version of a key that is being watched; the last one of a WATCH is answered.
+    Version { watched: Watched, last: bool },
 }
 
 impl Client {
@@ -89,17 +94,22 @@ impl Client {
         }
         let place = number.wrapping_sub(self.oldest) as usize;
         if place > 0 {
-            if let Some(outstanding) = self.outstanding.get_mut(place) {
-                let mut bytes = Vec::new();
-                if matches!(outstanding, Outstanding::Awaited) {
-                    write(&mut bytes);
-                }
-                *outstanding = Outstanding::Came(bytes.into());
+            let mut bytes = Vec::new();
+            if let Some(awaited) = self.outstanding.get_mut(place) {
+                let awaited = std::mem::replace(awaited, Outstanding::Muted);
+                self.versions -= matches!(awaited, Outstanding::Version { .. }) as u32;
+                take_reply(&mut self.session, awaited, write, &mut bytes);
+                self.outstanding[place] = Outstanding::Came(bytes.into());
             }
             return;
         }
-        if let Some(Outstanding::Awaited) = self.outstanding.pop_front() {
-            write(&mut self.out);
+        match self.outstanding.pop_front() {
+            Some(Outstanding::Awaited) => write(&mut self.out),
+            Some(rare) => {
+                self.versions -= matches!(rare, Outstanding::Version { .. }) as u32;
+                take_reply(&mut self.session, rare, write, &mut self.out);
+            }
+            None => {}
         }
         self.oldest = self.oldest.wrapping_add(1);
         while let Some(Outstanding::Came(bytes)) = self.outstanding.front() {
@@ -107,6 +117,20 @@ impl Client {
             self.outstanding.pop_front();
             self.oldest = self.oldest.wrapping_add(1);
         }
+    }
+
+    /// Reserves the place of a key's version, to be watched.
+    pub fn await_version(&mut self, watched: Watched, last: bool) -> u32 {
+        self.ordered += 1;
+        self.versions += 1;
+        let number = self.oldest.wrapping_add(self.outstanding.len() as u32);
+        self.outstanding.push_back(Outstanding::Version { watched, last });
+        number
+    }
+
+    /// Whether a WATCH has not come to its end.
+    pub fn awaits_version(&self) -> bool {
+        self.versions > 0
     }
 
     /// Whether a write, or a read behind one, is in flight.
@@ -144,6 +168,33 @@ impl Client {
         }
     }
 }
+
+/// Turns what came into what is sent.
+fn take_reply(
+        session: &mut Session,
+        awaited: Outstanding,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+        out: &mut Vec<u8>,
+    ) {
+        match awaited {
+            Outstanding::Awaited => write(out),
+            Outstanding::Muted | Outstanding::Came(_) => {}
+            Outstanding::Version { mut watched, last } => {
+                let mut version = Vec::new();
+                write(&mut version);
+                let text = version.strip_prefix(b":").and_then(|text| text.strip_suffix(b"\r\n"));
+                if let Some(version) = text.and_then(parse_int) {
+                    watched.version = version as u64;
+                    session.watched.push(watched);
+                    if last {
+                        encode(&Reply::Ok, session.protocol, out);
+                    }
+                } else if last {
+                    out.extend_from_slice(&version);
+                }
+            }
+        }
+    }
 
 #[cfg(test)]
 mod tests {

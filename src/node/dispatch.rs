@@ -8,7 +8,6 @@ use crate::slot::{shard_of, slot_of};
 
 use super::client::Client;
 use super::engine::{Engine, begin_commands};
-use super::message::Submission;
 
 /// What the connection does after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +141,7 @@ impl Engine {
         if client.is_full() || !self.has_room() {
             return Flow::Wait;
         }
-        push_read(&mut self.batch, self.core, client, id, spec, slot, args);
+        self.push_read(client, id, spec.id, slot, args);
         Flow::Continue
     }
 
@@ -161,10 +160,7 @@ impl Engine {
                     client.reply(&handler(&mut context, args).unwrap_or_else(Reply::Error));
                 }
             }
-            _ => {
-                let batch = if client.has_ordered() { &mut self.batch } else { &mut self.at_once };
-                push_read(batch, self.core, client, id, spec, mutation::MANY, args);
-            }
+            _ => self.push_read(client, id, spec.id, mutation::MANY, args),
         }
         Flow::Continue
     }
@@ -214,13 +210,39 @@ impl Engine {
         });
     }
 
+    /// A read that takes a position in the log's order: behind the writes of its connection, or
+    /// the present one.
+    pub(super) fn push_read(
+        &mut self,
+        client: &mut Client,
+        id: u64,
+        command: u16,
+        slot: u16,
+        args: Args<'_>,
+    ) {
+        let batch = if client.has_ordered() { &mut self.batch } else { &mut self.at_once };
+        mutation::write(&mut batch.local.reads, command, slot, client.session.db, args);
+        batch.local.items.push(Item {
+            client: id,
+            seq: client.await_ordered(),
+            core: self.core as u8,
+            read: true,
+            ordered: true,
+            protocol: client.session.protocol,
+        });
+    }
+
     /// Which shard a command's keys lie on.
     #[inline]
     fn target(&self, spec: &Spec, args: Args<'_>) -> Target {
         let shards = self.layout.shards;
+        if shards == 1 {
+            // Slots in the log only save other nodes the look: with one shard it is not worth it.
+            return Target::One(mutation::MANY, 0);
+        }
         if spec.is_single_key() {
             let slot = slot_of(args.get(1));
-            return Target::One(slot, if shards == 1 { 0 } else { shard_of(slot, shards) });
+            return Target::One(slot, shard_of(slot, shards));
         }
         if matches!(spec.route, Route::ReadAll(_) | Route::WriteAll(_)) {
             return Target::Many;
@@ -244,32 +266,9 @@ impl Engine {
             Some((slot, shard)) if !many => Target::One(slot, shard),
             // No key at all: the handler will say what is wrong.
             None => Target::One(0, 0),
-            Some((slot, _)) if shards == 1 && matches!(spec.route, Route::Read) => {
-                Target::One(slot, 0)
-            }
             Some(_) => Target::Many,
         }
     }
-}
-
-fn push_read(
-    batch: &mut Submission,
-    core: usize,
-    client: &mut Client,
-    id: u64,
-    spec: &Spec,
-    slot: u16,
-    args: Args<'_>,
-) {
-    mutation::write(&mut batch.local.reads, spec.id, slot, client.session.db, args);
-    batch.local.items.push(Item {
-        client: id,
-        seq: client.await_ordered(),
-        core: core as u8,
-        read: true,
-        ordered: true,
-        protocol: client.session.protocol,
-    });
 }
 
 /// Redis' text for a command that it does not have: name and first arguments, cut at 128 bytes.

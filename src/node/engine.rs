@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::command::mutation;
+use crate::config::{Consistency, Durability};
 use crate::error::Unavailable;
 use crate::limits::{EXPIRE_BATCH, SUBMITTED_BYTES_MAX};
 use crate::raft::Group;
@@ -62,6 +63,9 @@ pub struct Engine {
     raft: Option<Raft>,
     /// Bytes handed to the log and not answered.
     submitted_bytes: usize,
+    /// The server's levels, for connections that have none of their own.
+    pub(super) durability: Durability,
+    pub(super) consistency: Consistency,
     pub(super) stopping: bool,
 }
 
@@ -112,6 +116,8 @@ impl Engine {
             },
             raft: raft.map(|(sequencer, group)| Raft { sequencer, group }),
             submitted_bytes: 0,
+            durability: Durability::default(),
+            consistency: Consistency::default(),
             stopping: false,
         }
     }

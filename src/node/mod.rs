@@ -19,11 +19,14 @@
 //!
 //! Not done here: sockets (`server/`). Several voters: proposals go to the local group only.
 
+mod admin;
 mod client;
+mod connection;
 mod dispatch;
 mod engine;
 mod message;
 mod sequencer;
+mod transaction;
 
 pub use client::{Client, Clients};
 pub use dispatch::Flow;
