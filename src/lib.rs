@@ -23,3 +23,5 @@ pub mod shard;
 pub mod session;
 pub mod config;
 pub mod node;
+#[cfg(feature = "server")]
+pub mod server;

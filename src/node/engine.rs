@@ -1,5 +1,6 @@
 //! One core's part of the node.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -66,13 +67,16 @@ pub struct Engine {
     /// The server's levels, for connections that have none of their own.
     pub(super) durability: Durability,
     pub(super) consistency: Consistency,
-    pub(super) stopping: bool,
+    /// The node began to serve and this core's wires have not been told.
+    open: bool,
 }
 
 /// The Raft core's extra.
-struct Raft {
-    sequencer: Rc<Sequencer>,
-    group: Group,
+pub struct Raft {
+    pub sequencer: Rc<Sequencer>,
+    pub group: Group,
+    /// Set once when everything in the log was applied and a leader is known.
+    pub recovered: Rc<Cell<bool>>,
 }
 
 /// What leaves this core at the end of the turn.
@@ -94,7 +98,7 @@ impl Engine {
         layout: Layout,
         mesh: Mesh<Message>,
         shard: Option<Shard>,
-        raft: Option<(Rc<Sequencer>, Group)>,
+        raft: Option<Raft>,
     ) -> Self {
         let core = mesh.core();
         Engine {
@@ -114,11 +118,11 @@ impl Engine {
                 failed_commands: 0,
                 commands: 0,
             },
-            raft: raft.map(|(sequencer, group)| Raft { sequencer, group }),
+            raft,
             submitted_bytes: 0,
             durability: Durability::default(),
             consistency: Consistency::default(),
-            stopping: false,
+            open: false,
         }
     }
 
@@ -135,6 +139,28 @@ impl Engine {
     #[inline]
     pub fn has_room(&self) -> bool {
         self.submitted_bytes + self.batch.commands.len() < SUBMITTED_BYTES_MAX
+    }
+
+    /// Whether the node began to serve since the last call.
+    pub fn take_open(&mut self) -> bool {
+        std::mem::take(&mut self.open)
+    }
+
+    /// The node has its state: every core may serve.
+    fn open_everywhere(&mut self) {
+        self.open = true;
+        for core in (0..self.layout.cores).filter(|core| *core != self.core) {
+            self.out.mesh.send(core, Message::Open);
+        }
+    }
+
+    /// About ten times a second.
+    pub fn tick(&mut self) {
+        let recovered = |raft: &Raft| raft.recovered.take();
+        if self.raft.as_ref().is_some_and(recovered) {
+            self.open_everywhere();
+        }
+        while self.propose_expired() {}
     }
 
     /// Takes what came from other cores and from the log. Answers whether anything did.
@@ -154,7 +180,10 @@ impl Engine {
         };
         let sequencer = raft.sequencer.clone();
         let mut any = false;
-        while let Some(outgoing) = sequencer.next_outgoing() {
+        while !self.out.mesh.is_backed_up() {
+            let Some(outgoing) = sequencer.next_outgoing() else {
+                break;
+            };
             any = true;
             match &outgoing {
                 Outgoing::Deliver(_) => {
@@ -187,6 +216,7 @@ impl Engine {
                 }
             }
             Message::Refused(local, why) => self.refused(&local, &why, clients),
+            Message::Open => self.open = true,
             Message::Shard(message) => self.shard_message(message, clients),
         }
     }

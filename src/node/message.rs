@@ -17,6 +17,8 @@ pub enum Message {
     Deliver(Arc<Delivery>),
     /// A batch of the receiver's that was refused.
     Refused(Arc<Local>, Unavailable),
+    /// The node serves from now on.
+    Open,
     /// From shard to shard.
     Shard(ShardMessage),
 }

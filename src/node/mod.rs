@@ -22,14 +22,18 @@
 mod admin;
 mod client;
 mod connection;
+mod core;
 mod dispatch;
 mod engine;
+mod front;
 mod message;
 mod sequencer;
 mod transaction;
 
 pub use client::{Client, Clients};
 pub use dispatch::Flow;
-pub use engine::Engine;
+pub use core::Core;
+pub use engine::{Engine, Layout};
+pub use front::Front;
 pub use message::Message;
 pub use sequencer::Sequencer;

@@ -166,6 +166,12 @@ impl Ring {
         Ok(any)
     }
 
+    /// Whether a file operation waits for the next turn to be submitted.
+    #[inline]
+    pub fn has_file_to_submit(&self) -> bool {
+        !self.0.files.borrow().waiting.is_empty()
+    }
+
     /// Gives a receive buffer back after its bytes were used.
     pub fn recycle(&self, buffer: u16) {
         self.0.buffers.borrow_mut().recycle(buffer);

@@ -120,6 +120,12 @@ impl Socket {
         self.0.local_addr().ok()
     }
 
+    /// Sends a last word as far as it goes without waiting.
+    pub fn send_last(&self, bytes: &[u8]) {
+        let _ = self.0.set_nonblocking(true);
+        let _ = std::io::Write::write(&mut &self.0, bytes);
+    }
+
     /// Ends both directions: operations under way complete.
     pub fn shutdown(&self) {
         let _ = self.0.shutdown(std::net::Shutdown::Both);

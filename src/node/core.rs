@@ -1,0 +1,131 @@
+//! The main task of a core: one turn after the other.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::rt::{self, Completion, Parker, Ring};
+
+use super::engine::Engine;
+use super::front::Front;
+
+/// How often a core looks after expiry and idle connections, in ms.
+const TICK_MS: u64 = 100;
+
+/// Turns that the executor's other tasks get, at most, to bring an entry from proposal to
+/// delivery before replies are sent without it.
+const RAFT_YIELDS_MAX: usize = 12;
+
+/// How long a stopping core waits for replies to be read, in ms.
+const DRAIN_MS: u64 = 2000;
+
+/// A core's main task.
+pub struct Core<F> {
+    pub engine: Engine,
+    pub front: F,
+    pub ring: Ring,
+    pub parker: Parker,
+    pub stop: Arc<AtomicBool>,
+    /// How long to look for work before sleeping, in us.
+    pub spin_us: u64,
+}
+
+impl<F: Front> Core<F> {
+    /// Runs until the node stops and its connections are closed, or something fatal.
+    ///
+    /// # Errors
+    /// When the kernel refuses the ring.
+    pub async fn run(&mut self) -> io::Result<()> {
+        let mut completions: Vec<Completion> = Vec::with_capacity(1024);
+        let (mut next_tick_ms, mut idle_turns) = (0, 0);
+        let mut draining_until_ms = None;
+        spawn_ticks(self.parker.clone(), self.stop.clone());
+        loop {
+            self.engine.begin_turn();
+            let now_ms = self.engine.now_ms();
+            let mut busy = self.ring.turn(&mut completions)?;
+            for completion in completions.drain(..) {
+                self.front.complete(&self.ring, completion, &mut self.engine);
+            }
+            self.ring.publish_buffers();
+            busy |= self.engine.receive(&mut self.front);
+            busy |= self.front.resume(&self.ring, &mut self.engine);
+            if self.engine.take_open() {
+                self.front.open(&self.ring);
+            }
+            if now_ms >= next_tick_ms {
+                next_tick_ms = now_ms + TICK_MS;
+                self.front.tick(&self.ring, &mut self.engine);
+                self.engine.tick();
+            }
+            self.engine.end_turn();
+            busy |= self.let_raft_run().await;
+            self.front.flush(&self.ring);
+            if self.stop.load(Ordering::Relaxed) || self.engine.fault().is_some() {
+                let until_ms = *draining_until_ms.get_or_insert_with(|| {
+                    self.front.close(&self.ring);
+                    now_ms + DRAIN_MS
+                });
+                if self.front.is_closed() || now_ms >= until_ms {
+                    return Ok(());
+                }
+            }
+            idle_turns = if busy { 0 } else { idle_turns + 1 };
+            if busy || idle_turns <= self.spin_turns() {
+                rt::yield_now().await;
+            } else {
+                self.sleep(&mut completions).await?;
+            }
+        }
+    }
+
+    /// Lets the Raft tasks of this executor take the turn's entry as far as it goes without I/O,
+    /// so that its replies leave with this turn's.
+    async fn let_raft_run(&mut self) -> bool {
+        let mut any = false;
+        for _ in 0..RAFT_YIELDS_MAX {
+            if !self.engine.is_proposing() || self.ring.has_file_to_submit() {
+                break;
+            }
+            rt::yield_now().await;
+            if self.engine.receive(&mut self.front) {
+                any = true;
+                self.engine.end_turn();
+            }
+        }
+        any
+    }
+
+    /// An empty turn costs about a microsecond.
+    fn spin_turns(&self) -> u64 {
+        self.spin_us
+    }
+
+    /// Sleeps until something comes, unless something came just now.
+    async fn sleep(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
+        self.parker.arm();
+        let came = self.engine.has_work() || self.ring.turn(completions)?;
+        for completion in completions.drain(..) {
+            self.front.complete(&self.ring, completion, &mut self.engine);
+        }
+        if came {
+            self.parker.disarm();
+            rt::yield_now().await;
+        } else {
+            self.parker.park().await;
+        }
+        Ok(())
+    }
+}
+
+/// Wakes the main task for its tick.
+fn spawn_ticks(parker: Parker, stop: Arc<AtomicBool>) {
+    rt::spawn(async move {
+        while !stop.load(Ordering::Relaxed) {
+            rt::sleep(Duration::from_millis(TICK_MS)).await;
+            parker.notify();
+        }
+        parker.notify();
+    });
+}
