@@ -126,6 +126,12 @@ impl Engine {
         }
     }
 
+    /// The levels of connections that have none of their own.
+    pub fn set_levels(&mut self, durability: Durability, consistency: Consistency) {
+        self.durability = durability;
+        self.consistency = consistency;
+    }
+
     /// Looks at the clock. Once a turn.
     pub fn begin_turn(&mut self) {
         self.now_ms = clock::now_ms();

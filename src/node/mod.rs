@@ -20,6 +20,7 @@
 //! Not done here: sockets (`server/`). Several voters: proposals go to the local group only.
 
 mod admin;
+mod boot;
 mod client;
 mod connection;
 mod core;
@@ -30,6 +31,7 @@ mod message;
 mod sequencer;
 mod transaction;
 
+pub use boot::{Event, Node, Options, start};
 pub use client::{Client, Clients};
 pub use dispatch::Flow;
 pub use core::Core;

@@ -275,6 +275,35 @@ impl Ring {
         })
     }
 
+    /// Runs `future` to its end while no main task polls the ring: before it starts and after it
+    /// has ended. Sockets must be quiet meanwhile.
+    pub async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        let mut completions = Vec::new();
+        loop {
+            self.0.parker.arm();
+            // A ring that the kernel gave up is met again, and reported, by the main task.
+            let busy = self.turn(&mut completions).unwrap_or(false);
+            let mut park = std::pin::pin!(self.0.parker.park());
+            let ended = poll_fn(|context| {
+                if let Poll::Ready(value) = future.as_mut().poll(context) {
+                    return Poll::Ready(Some(value));
+                }
+                if busy || self.has_file_to_submit() {
+                    context.waker().wake_by_ref();
+                    return Poll::Ready(None);
+                }
+                park.as_mut().poll(context).map(|()| None)
+            })
+            .await;
+            self.0.parker.disarm();
+            match ended {
+                Some(value) => return value,
+                None => super::yield_now().await,
+            }
+        }
+    }
+
     fn push_waiting_files(&self, ring: &mut IoUring) {
         let mut files = self.0.files.borrow_mut();
         while let Some(entry) = files.waiting.front() {
