@@ -6,9 +6,11 @@
 
 pub mod clock;
 pub mod error;
+pub mod glob;
 pub mod limits;
 pub mod slot;
 
+pub mod config;
 pub mod resp;
 pub mod rt;
 
