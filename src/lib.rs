@@ -18,12 +18,14 @@ pub mod log;
 pub mod value;
 
 pub mod keyspace;
+pub mod session;
 
 pub mod command;
 pub mod raft;
+
 pub mod shard;
-pub mod session;
-pub mod config;
+
 pub mod node;
+
 #[cfg(feature = "server")]
 pub mod server;

@@ -17,7 +17,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::error::Fatal;
 
-use super::settings::{Config, LogLevel};
+use super::settings::Config;
+use super::typed::LogLevel;
 
 const VARIABLE: &str = "QUORATE_LOG";
 

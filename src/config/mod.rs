@@ -22,12 +22,14 @@ mod rewrite;
 mod settings;
 mod startup;
 mod table;
+mod typed;
 mod value;
 mod words;
 
 pub use level::{Consistency, Durability};
 pub use logging::Logging;
 pub use output_limit::{OutputLimit, OutputLimits};
-pub use settings::{Changes, Config, LogBackend, LogLevel, RaftCore, SetError};
+pub use settings::{Changes, Config, SetError};
 pub use startup::{Startup, VERSION};
 pub use table::Name;
+pub use typed::{LogBackend, LogLevel, RaftCore};

@@ -1,6 +1,9 @@
 //! Tests of reading and changing settings.
 
+use std::time::Duration;
+
 use super::*;
+use crate::config::{Consistency, LogBackend, LogLevel, RaftCore};
 
 fn set(config: &mut Config, pairs: &[(&str, &str)]) -> Result<Vec<String>, String> {
     config
