@@ -11,6 +11,7 @@ pub mod limits;
 pub mod slot;
 
 pub mod config;
+pub mod metrics;
 pub mod resp;
 pub mod rt;
 

@@ -18,6 +18,7 @@ mod diagnostics;
 mod help;
 mod introspect;
 mod keys;
+pub mod latency;
 mod levels;
 mod multi;
 pub mod mutation;
