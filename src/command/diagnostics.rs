@@ -91,7 +91,10 @@ const LATENCY: &[Spec] = &[
         ADMIN,
         "Returns the latencies of the stages of a write.",
     ),
-    help(469, "latency|help"),
+    Spec {
+        since: "2.8.13",
+        ..help(469, "latency|help")
+    },
 ];
 
 const MEMORY: &[Spec] = &[

@@ -19,9 +19,7 @@ use super::table::public;
 /// Redis' texts.
 pub fn command(args: Args<'_>) -> Result<Reply<'static>, Error> {
     let Some(word) = args.at(1) else {
-        return Ok(Reply::Array(
-            public().map(info).collect(),
-        ));
+        return Ok(Reply::Array(public().map(info).collect()));
     };
     Ok(match word.to_ascii_lowercase().as_slice() {
         b"count" => Reply::count(public().count()),
@@ -246,9 +244,7 @@ fn list(args: Args<'_>) -> Result<Reply<'static>, Error> {
         5 if args.is(2, "filterby") && args.is(3, "module") => Box::new(|_| false),
         5 if args.is(2, "filterby") && args.is(3, "aclcat") => {
             let wanted = args.get(4).to_ascii_lowercase();
-            Box::new(move |spec| {
-                categories(spec).any(|name| name[1..].as_bytes() == wanted.as_slice())
-            })
+            Box::new(move |spec| categories(spec).any(|name| name.as_bytes()[1..] == wanted))
         }
         5 if args.is(2, "filterby") && args.is(3, "pattern") => {
             let pattern = args.get(4).to_vec();

@@ -138,7 +138,8 @@ impl Flags {
 }
 
 /// A set of Redis' ACL categories. Those that follow from flags (`@read`, `@write`, `@fast`,
-/// `@slow`, `@admin`, `@dangerous` with admin) and from the group are added by [`Spec::categories`].
+/// `@slow`, `@admin`, `@dangerous` with admin) and from the group are added by
+/// [`Spec::categories`]; to a container its group gives none, as in Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Category(pub u32);
 
@@ -293,6 +294,7 @@ impl Spec {
         add(!self.flags.has(Flags::FAST), Category::SLOW);
         add(self.flags.has(Flags::BLOCKING), Category::BLOCKING);
         let of_group = match self.group {
+            _ if !self.subcommands.is_empty() => Category::NONE,
             // Of the generic ones only those on keys are (`WAIT` is not).
             Group::Generic if self.route == Route::Session => Category::NONE,
             Group::Generic => Category::KEYSPACE,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Fatal;
 use crate::glob;
 
+use super::foreign;
 use super::settings::Config;
 use super::table::{DIRECTIVES, Name};
 use super::words;
@@ -63,12 +64,15 @@ impl Config {
         values: &[String],
         place: &str,
     ) -> Result<(), Fatal> {
-        let found = Name::find(name).ok_or_else(|| {
-            Fatal::Setup(format!(
-                "{place}: unknown directive '{name}'{}",
-                advice(name)
-            ))
-        })?;
+        let Some(found) = Name::find(name) else {
+            if let Some(why) = foreign::reason(name) {
+                self.note(&name.to_ascii_lowercase(), why);
+                return Ok(());
+            }
+            let advice = advice(name);
+            let what = format!("{place}: unknown directive '{name}'{advice}");
+            return Err(Fatal::Setup(what));
+        };
         self.assign(found, values).map_err(|why| {
             let line = values.iter().fold(found.to_string(), |line, word| {
                 line + " " + &words::quote(word)

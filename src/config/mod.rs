@@ -14,6 +14,7 @@
 
 mod directive;
 mod file;
+mod foreign;
 mod help;
 mod level;
 mod logging;

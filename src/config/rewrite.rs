@@ -136,10 +136,10 @@ mod tests {
         config.read_text(text, "f", 0).unwrap();
         let mut again = Config::default();
         again.read_text(&config.rewritten(text), "f", 0).unwrap();
-        assert_eq!(again, config);
+        assert_eq!(again.get("*"), config.get("*"));
         again = Config::default();
         again.read_text(&config.rewritten(""), "f", 0).unwrap();
-        assert_eq!(again, config);
+        assert_eq!(again.get("*"), config.get("*"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::glob;
 
 use super::directive::{Effect, Kind};
+use super::foreign;
 use super::level::Durability;
 use super::table::{DIRECTIVES, Name, defaults};
 use super::value::Value;
@@ -76,9 +77,8 @@ impl Config {
             Effect::Ignored(why) => {
                 let unusual = value != defaults()[name as usize]
                     || (matches!(directive.kind, Kind::SavePoints) && has_words(words));
-                let notice = format!("{name} has no effect: {why}");
-                if unusual && !self.notices.contains(&notice) {
-                    self.notices.push(notice);
+                if unusual {
+                    self.note(directive.name, why);
                 }
                 self.values[name as usize] = value;
                 Ok(())
@@ -94,6 +94,14 @@ impl Config {
         }
     }
 
+    /// Remembers that a setting has no effect, once.
+    pub(super) fn note(&mut self, name: &str, why: &str) {
+        let notice = format!("{name} has no effect: {why}");
+        if !self.notices.contains(&notice) {
+            self.notices.push(notice);
+        }
+    }
+
     /// `appendfsync` is another name of `durability`: it has no value of its own.
     fn set_appendfsync(&mut self, value: &Value) {
         let current = self.durability();
@@ -104,6 +112,11 @@ impl Config {
             _ => Durability::Low,
         };
         self.values[Name::Durability as usize] = Value::Durability(level);
+        if level < Durability::High {
+            // A file made for Redis says so by default; nobody may lose a promise unnoticed.
+            let notice = format!("appendfsync {} means durability {level}", value.show());
+            self.notices.push(notice);
+        }
     }
 
     /// The value of one directive as `CONFIG GET` shows it.
@@ -146,6 +159,9 @@ impl Config {
         let mut named: Vec<Name> = Vec::new();
         for &(name, text) in pairs {
             let Some(found) = Name::find(name) else {
+                if foreign::reason(name).is_some() {
+                    continue;
+                }
                 return Err(SetError::Unknown(name.into()));
             };
             let refused = |why: String| SetError::Refused {

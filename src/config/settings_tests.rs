@@ -200,4 +200,9 @@ fn what_has_no_effect_is_noted() {
         .unwrap();
     assert_eq!(config.notices().len(), 2, "{:?}", config.notices());
     assert!(config.notices()[0].starts_with("save has no effect"));
+    config.read_text("appendfsync everysec", "f", 0).unwrap();
+    assert_eq!(
+        config.notices()[2],
+        "appendfsync everysec means durability medium"
+    );
 }

@@ -130,10 +130,10 @@ impl fmt::Debug for Histogram {
 fn place_of(ns: u64) -> usize {
     let ns = ns.min((1 << BITS_MAX) - 1);
     // What lies below 32 makes the first row, as if it had bit 4 set.
-    let exponent = (ns | SUBS as u64 / 2).ilog2();
+    let exponent = (ns | (SUBS as u64 / 2)).ilog2();
     let row = exponent + 1 - SUB_BITS;
     let shift = row.saturating_sub(1);
-    let within = (ns >> shift) as usize & (SUBS - 1);
+    let within = ((ns >> shift) as usize) & (SUBS - 1);
     row as usize * SUBS + within
 }
 
