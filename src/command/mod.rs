@@ -12,6 +12,7 @@
 //! those commands have a spec here and no handler.
 
 mod access;
+pub mod configure;
 mod connection;
 mod context;
 mod diagnostics;
@@ -20,6 +21,7 @@ mod introspect;
 mod keys;
 pub mod latency;
 mod levels;
+pub mod memory;
 mod multi;
 pub mod mutation;
 mod resolve;

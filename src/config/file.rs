@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Fatal;
 use crate::glob;
+use crate::limits::INCLUDES_DEEP_MAX;
 
 use super::foreign;
 use super::settings::Config;
 use super::table::{DIRECTIVES, Name};
 use super::words;
-
-/// Files within files, at most: a circle of includes ends here.
-const INCLUDES_DEEP_MAX: usize = 16;
 
 impl Config {
     /// Applies the lines of a file, and of those that it includes.

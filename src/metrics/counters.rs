@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::limits::ERROR_CODES_MAX;
+
 use super::commands::CommandMetrics;
 use super::stages::Stages;
-
-/// Different error codes that are counted by name, at most; as Redis. Codes are the server's own
-/// words, but a script may make up any.
-const ERROR_CODES_MAX: usize = 128;
 
 /// Plain counters, since the start or `CONFIG RESETSTAT`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Tests of `INFO`'s sections and fields.
 
 use super::*;
-use crate::metrics::{CommandStats, KeyspaceInfo, Stage};
+use crate::metrics::{CommandStats, KeyspaceInfo, RaftRole, Stage};
 
 fn snapshot() -> Snapshot {
     let mut snapshot = Snapshot::default();

@@ -15,6 +15,7 @@ mod doctor;
 mod histogram;
 mod info;
 mod rate;
+mod sections;
 mod snapshot;
 mod stages;
 
