@@ -52,7 +52,7 @@ mod tests {
         let mut config = Config::default();
         let reply = request("config get save APPEND*", |args| get(args, &config));
         let expected = ["save", "", "appendonly", "yes", "appendfsync", "always"];
-        let expected = expected.map(|text| Reply::bulk_owned(text)).to_vec();
+        let expected = expected.map(Reply::bulk_owned).to_vec();
         assert_eq!(reply, Reply::Map(expected));
         let mut change = |line: &str| {
             request(line, |args| set(args, &mut config)).map_err(|error| error.0.into_owned())
