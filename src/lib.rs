@@ -6,9 +6,12 @@
 
 pub mod clock;
 pub mod error;
+pub mod glob;
 pub mod limits;
 pub mod slot;
 
+pub mod config;
+pub mod metrics;
 pub mod resp;
 pub mod rt;
 
@@ -16,12 +19,14 @@ pub mod log;
 pub mod value;
 
 pub mod keyspace;
+pub mod session;
 
 pub mod command;
 pub mod raft;
+
 pub mod shard;
-pub mod session;
-pub mod config;
+
 pub mod node;
+
 #[cfg(feature = "server")]
 pub mod server;

@@ -71,3 +71,10 @@ pub const RAFT_NOTIFICATIONS_QUEUED_MAX: u64 = 4096;
 pub const STATE_MACHINE_QUEUED_MAX: u64 = 256;
 
 const _: () = assert!(ENTRIES_IN_FLIGHT as u64 * 16 <= PROPOSALS_QUEUED_MAX);
+
+/// Configuration files within files, at most: a circle of includes ends here.
+pub const INCLUDES_DEEP_MAX: usize = 16;
+
+/// Different error codes counted by name, at most, as Redis. Codes are the server's own words, but
+/// a script may make up any.
+pub const ERROR_CODES_MAX: usize = 128;

@@ -11,16 +11,33 @@
 //! One file per family. Not done here: what acts on connections, cores or the node (`node/`);
 //! those commands have a spec here and no handler.
 
+mod access;
+pub mod configure;
+mod connection;
 mod context;
+mod diagnostics;
+mod help;
+mod introspect;
 mod keys;
+pub mod latency;
+mod levels;
+pub mod memory;
+mod multi;
 pub mod mutation;
+mod resolve;
+mod server;
 mod spec;
 mod string;
 mod table;
 mod transaction;
 
+pub use access::Access;
 pub use context::{Context, Rng};
+pub use help::help;
+pub use introspect::command;
 pub use keys::{EXPIRE, cursor_shard};
+pub use levels::{Levels, read_consistency, read_durability, split_with};
+pub use resolve::resolve;
 pub use spec::{Arity, Category, Combine, Flags, Group, Handler, Keys, Outcome, Route, Spec};
-pub use table::{by_id, by_name, table};
+pub use table::{by_id, by_name, public, table};
 pub use transaction::{EXEC, FIXED_REPLY, VERSION, Watched, each_place, run_transaction, write_watched};

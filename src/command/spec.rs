@@ -138,7 +138,8 @@ impl Flags {
 }
 
 /// A set of Redis' ACL categories. Those that follow from flags (`@read`, `@write`, `@fast`,
-/// `@slow`, `@admin`, `@dangerous` with admin) and from the group are added by [`Spec::categories`].
+/// `@slow`, `@admin`, `@dangerous` with admin) and from the group are added by
+/// [`Spec::categories`]; to a container its group gives none, as in Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Category(pub u32);
 
@@ -166,29 +167,29 @@ impl Category {
     pub const TRANSACTION: Category = Category(1 << 19);
     pub const SCRIPTING: Category = Category(1 << 20);
 
-    /// Names in the order of the bits.
+    /// Names in the order of the bits, as `COMMAND INFO` gives them.
     pub const NAMES: [&'static str; 21] = [
-        "keyspace",
-        "read",
-        "write",
-        "set",
-        "sortedset",
-        "list",
-        "hash",
-        "string",
-        "bitmap",
-        "hyperloglog",
-        "geo",
-        "stream",
-        "pubsub",
-        "admin",
-        "fast",
-        "slow",
-        "blocking",
-        "dangerous",
-        "connection",
-        "transaction",
-        "scripting",
+        "@keyspace",
+        "@read",
+        "@write",
+        "@set",
+        "@sortedset",
+        "@list",
+        "@hash",
+        "@string",
+        "@bitmap",
+        "@hyperloglog",
+        "@geo",
+        "@stream",
+        "@pubsub",
+        "@admin",
+        "@fast",
+        "@slow",
+        "@blocking",
+        "@dangerous",
+        "@connection",
+        "@transaction",
+        "@scripting",
     ];
 }
 
@@ -293,6 +294,9 @@ impl Spec {
         add(!self.flags.has(Flags::FAST), Category::SLOW);
         add(self.flags.has(Flags::BLOCKING), Category::BLOCKING);
         let of_group = match self.group {
+            _ if !self.subcommands.is_empty() => Category::NONE,
+            // Of the generic ones only those on keys are (`WAIT` is not).
+            Group::Generic if self.route == Route::Session => Category::NONE,
             Group::Generic => Category::KEYSPACE,
             Group::String => Category::STRING,
             Group::List => Category::LIST,

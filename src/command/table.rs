@@ -15,9 +15,17 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::spec::Spec;
-use super::{keys, string, transaction};
+use super::{connection, diagnostics, keys, multi, server, string, transaction};
 
-const FAMILIES: &[&[Spec]] = &[string::SPECS, keys::SPECS, transaction::SPECS];
+const FAMILIES: &[&[Spec]] = &[
+    string::SPECS,
+    keys::SPECS,
+    transaction::SPECS,
+    multi::SPECS,
+    connection::SPECS,
+    server::SPECS,
+    diagnostics::SPECS,
+];
 
 /// Longest name that the fast look-up takes; others go by the map.
 const SHORT_MAX: usize = 16;
@@ -35,12 +43,18 @@ struct Table {
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let all: Vec<&'static Spec> = FAMILIES.iter().flat_map(|family| family.iter()).collect();
-    let highest = all.iter().map(|spec| spec.id).max().unwrap_or(0);
+    let numbered: Vec<&'static Spec> = all
+        .iter()
+        .flat_map(|&spec| std::iter::once(spec).chain(spec.subcommands))
+        .collect();
+    let highest = numbered.iter().map(|spec| spec.id).max().unwrap_or(0);
     let mut by_id = vec![None; highest as usize + 1];
     let mut places = vec![None; PLACES];
-    for &spec in &all {
+    for spec in numbered {
         assert!(by_id[spec.id as usize].is_none(), "id {} twice", spec.id);
         by_id[spec.id as usize] = Some(spec);
+    }
+    for &spec in &all {
         // Internal commands have no name that a client could send.
         if spec.name.starts_with("__") {
             continue;
@@ -63,12 +77,18 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     }
 });
 
-/// Every command, in the order of the families.
+/// The commands that a client can send, in the order of the families.
+pub fn public() -> impl Iterator<Item = &'static Spec> {
+    let internal = |spec: &&&'static Spec| spec.name.starts_with("__");
+    TABLE.all.iter().filter(move |spec| !internal(spec)).copied()
+}
+
+/// Every command, in the order of the families, internal ones included.
 pub fn table() -> &'static [&'static Spec] {
     &TABLE.all
 }
 
-/// The command with this id in the log.
+/// The command or subcommand with this id, as the log and the statistics number them.
 #[inline]
 pub fn by_id(id: u16) -> Option<&'static Spec> {
     TABLE.by_id.get(id as usize).copied().flatten()
