@@ -1,0 +1,125 @@
+//! Questions that every core answers, and what is made of the answers: `INFO`, `CLIENT LIST`,
+//! `CONFIG SET` and the like. Far from the path of a request.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::{Config, Name};
+use crate::metrics::{CoreMetrics, KeyspaceInfo, PersistenceInfo, RaftInfo};
+
+/// What one core asks another.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// What is measured.
+    Report,
+    /// The connections that the filter selects, as lines of `CLIENT LIST`.
+    Clients(Filter),
+    /// Close the connections that the filter selects.
+    Kill(Filter),
+    /// New settings, and the names of those that changed.
+    Configure(Arc<Config>, Arc<Vec<Name>>),
+    /// Forget what was counted.
+    ResetCounts,
+    ResetLatencies,
+    /// Raft core: everything in the log is to be on disk.
+    SyncLog,
+    /// Raft core: write a checkpoint.
+    Checkpoint,
+}
+
+/// What a core answers.
+#[derive(Debug)]
+pub enum Answer {
+    Report(Box<Report>),
+    Lines(Vec<String>),
+    Count(usize),
+    /// Done, or why not.
+    Done(Result<(), String>),
+}
+
+/// What a core measures.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub metrics: CoreMetrics,
+    pub clients: usize,
+    pub input_bytes_max: u64,
+    pub output_bytes_max: u64,
+    pub dataset_bytes: u64,
+    pub keyspace: Vec<KeyspaceInfo>,
+    /// From the Raft core.
+    pub raft: Option<Box<(RaftInfo, PersistenceInfo)>>,
+}
+
+/// Which connections `CLIENT LIST` and `CLIENT KILL` mean. Empty: all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub ids: Vec<u64>,
+    pub address: Option<String>,
+    pub local_address: Option<String>,
+    pub user: Option<String>,
+    /// `normal` is the only type that there is.
+    pub kind: Option<String>,
+    /// Connections at least this old, in seconds.
+    pub age_s_min: Option<u64>,
+    /// Not this one.
+    pub except: Option<u64>,
+}
+
+/// Questions under way that this core asked.
+#[derive(Default)]
+pub struct Gathers {
+    next: u64,
+    under_way: HashMap<u64, Gather>,
+}
+
+/// One question: who wants to know, and what came so far.
+pub struct Gather {
+    pub client: u64,
+    pub seq: u32,
+    pub purpose: Purpose,
+    pub answers: Vec<Answer>,
+    missing: usize,
+}
+
+/// What is made of the answers.
+#[derive(Debug, Clone)]
+pub enum Purpose {
+    /// `INFO` with these sections.
+    Info(Vec<String>),
+    MemoryStats,
+    MemoryDoctor,
+    LatencyDoctor,
+    LatencyStages,
+    /// `LATENCY HISTOGRAM` with these commands.
+    LatencyHistogram(Vec<Vec<u8>>),
+    ClientLines,
+    /// `CLIENT KILL` in its old form answers OK, in its new one a count.
+    Killed { old_form: bool },
+    Done,
+    /// `WAITAOF` asked for so many local copies.
+    Synced { asked: i64 },
+    /// `BGSAVE`: a status line once it has begun.
+    Status(&'static str),
+    LastSave,
+}
+
+impl Gathers {
+    /// Notes a question to `cores` cores and gives it a number.
+    pub fn begin(&mut self, client: u64, seq: u32, purpose: Purpose, cores: usize) -> u64 {
+        self.next += 1;
+        let gather = Gather { client, seq, purpose, answers: Vec::new(), missing: cores };
+        self.under_way.insert(self.next, gather);
+        self.next
+    }
+
+    /// Takes an answer. Gives the question back when it was the last one.
+    pub fn answered(&mut self, number: u64, answer: Answer) -> Option<Gather> {
+        let gather = self.under_way.get_mut(&number)?;
+        gather.answers.push(answer);
+        gather.missing -= 1;
+        if gather.missing > 0 {
+            return None;
+        }
+        self.under_way.remove(&number)
+    }
+}
