@@ -100,7 +100,8 @@ pub fn surprise(what: &str, bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{Command, Shape};
+    use crate::command::Command;
+    use crate::workload::Shape;
 
     fn sets() -> Workload {
         let shape = Shape {

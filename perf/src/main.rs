@@ -5,6 +5,7 @@
 mod ceiling;
 mod check;
 mod closed_loop;
+mod command;
 mod open_loop;
 mod options;
 mod random;
@@ -16,9 +17,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use command::Command;
 use open_loop::Arrivals;
 use options::Options;
-use workload::{Command, Shape, Workload};
+use workload::{Shape, Workload};
 
 const USAGE: &str = "\
 quorate-perf closed   one batch in flight per connection; rate, server CPU

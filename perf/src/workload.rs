@@ -6,78 +6,13 @@
 //!
 //! Invariants
 //! - Same options, same bytes: the generator is seeded, so both servers of a pair get one load.
-//! - A key's value depends on the key alone ([`value_of`]), so a `GET` has one right answer
+//! - A key's value depends on the key alone ([`crate::command::value_of`]), so a `GET` has one right answer
 //!   whatever `SET`s ran before it, and replies can be compared byte by byte.
 //! - Types do not meet: each command has its own key prefix. Strings use redis-benchmark's
 //!   `key:%012d`, so that its `GET`s hit what we loaded.
 
-use std::fmt;
-
+use crate::command::{Command, Counting};
 use crate::random::Random;
-
-/// Fields per request of `mset`, as redis-benchmark's `MSET (10 keys)`.
-const MSET_KEYS: usize = 10;
-
-/// A command that the load is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    Get,
-    Set,
-    /// `GET` with this many percent, `SET` for the rest.
-    Mixed {
-        get_percent: u8,
-    },
-    Incr,
-    Mset,
-    Lpush,
-    Hset,
-    Sadd,
-    Zadd,
-    Ping,
-}
-
-impl Command {
-    /// Parses a name of `--command`; `mixed` takes the share of reads from `get_percent`.
-    ///
-    /// # Errors
-    /// Names the known commands when `name` is none of them.
-    pub fn parse(name: &str, get_percent: u8) -> Result<Self, String> {
-        Ok(match name {
-            "get" => Self::Get,
-            "set" => Self::Set,
-            "mixed" => Self::Mixed { get_percent },
-            "incr" => Self::Incr,
-            "mset" => Self::Mset,
-            "lpush" => Self::Lpush,
-            "hset" => Self::Hset,
-            "sadd" => Self::Sadd,
-            "zadd" => Self::Zadd,
-            "ping" => Self::Ping,
-            other => {
-                return Err(format!(
-                    "unknown command '{other}': one of get set mixed incr mset lpush hset sadd zadd ping"
-                ));
-            }
-        })
-    }
-
-    /// How replies are counted: `INCR` and `LPUSH` answer numbers of varying width.
-    fn counting(self) -> Counting {
-        match self {
-            Self::Incr | Self::Lpush => Counting::Lines,
-            _ => Counting::Bytes,
-        }
-    }
-}
-
-/// The unit in which replies are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counting {
-    /// Every reply has a known length: a chunk counts its length.
-    Bytes,
-    /// Every reply is one line: a chunk counts its line feeds.
-    Lines,
-}
 
 /// Shape of a workload.
 #[derive(Clone, Debug)]
@@ -172,14 +107,6 @@ impl Workload {
     }
 }
 
-/// The value that belongs to `key`: `value_bytes` bytes of printable text.
-pub fn value_of(key: u64, value_bytes: usize) -> Vec<u8> {
-    let mut random = Random::new(key.wrapping_add(0x7461_7571));
-    (0..value_bytes)
-        .map(|_| b'a' + random.below(26) as u8)
-        .collect()
-}
-
 struct Building {
     bytes: Vec<u8>,
     starts: Vec<usize>,
@@ -193,10 +120,6 @@ struct Building {
 
 impl Building {
     fn new(shape: &Shape) -> Self {
-        let exact = matches!(
-            shape.command,
-            Command::Get | Command::Set | Command::Mixed { .. } | Command::Mset | Command::Ping
-        );
         Self {
             bytes: Vec::with_capacity(shape.requests * (shape.value_bytes + 48)),
             starts: vec![0],
@@ -205,84 +128,31 @@ impl Building {
                 bytes: Vec::new(),
                 starts: vec![0],
             },
-            exact,
+            exact: shape.command.replies_known(),
             first_byte: Vec::with_capacity(shape.requests),
             coin: Random::new(shape.seed ^ 0xc011),
         }
     }
 
-    fn push(&mut self, shape: &Shape, mut next_key: impl FnMut() -> u64) {
-        let value = |key| value_of(key, shape.value_bytes);
-        let mut arguments: Vec<Vec<u8>> = Vec::new();
-        let reads = match shape.command {
-            Command::Get => true,
-            Command::Mixed { get_percent } => self.coin.below(100) < u64::from(get_percent),
-            _ => false,
+    fn push(&mut self, shape: &Shape, next_key: impl FnMut() -> u64) {
+        let command = match shape.command {
+            Command::Mixed { get_percent } if self.coin.below(100) < u64::from(get_percent) => {
+                Command::Get
+            }
+            Command::Mixed { .. } => Command::Set,
+            other => other,
         };
-        let reply = match shape.command {
-            _ if reads => {
-                let key = next_key();
-                arguments.extend([b"GET".to_vec(), text_key("key", key)]);
-                let mut reply = format!("${}\r\n", shape.value_bytes).into_bytes();
-                reply.extend(value(key));
-                reply.extend(b"\r\n");
-                reply
-            }
-            Command::Get | Command::Set | Command::Mixed { .. } => {
-                let key = next_key();
-                arguments.extend([b"SET".to_vec(), text_key("key", key), value(key)]);
-                b"+OK\r\n".to_vec()
-            }
-            Command::Mset => {
-                arguments.push(b"MSET".to_vec());
-                for _ in 0..MSET_KEYS {
-                    let key = next_key();
-                    arguments.extend([text_key("key", key), value(key)]);
-                }
-                b"+OK\r\n".to_vec()
-            }
-            Command::Ping => {
-                arguments.push(b"PING".to_vec());
-                b"+PONG\r\n".to_vec()
-            }
-            Command::Incr => {
-                arguments.extend([b"INCR".to_vec(), text_key("counter", next_key())]);
-                b":0\r\n".to_vec()
-            }
-            Command::Lpush => {
-                let key = next_key();
-                arguments.extend([b"LPUSH".to_vec(), text_key("list", key), value(key)]);
-                b":0\r\n".to_vec()
-            }
-            Command::Hset => {
-                let key = next_key();
-                let field = format!("field:{}", key % 8).into_bytes();
-                arguments.extend([b"HSET".to_vec(), text_key("hash", key), field, value(key)]);
-                b":0\r\n".to_vec()
-            }
-            Command::Sadd => {
-                let key = next_key();
-                arguments.extend([b"SADD".to_vec(), text_key("set", key % 1000), value(key)]);
-                b":0\r\n".to_vec()
-            }
-            Command::Zadd => {
-                let key = next_key();
-                let score = (key % 9973).to_string().into_bytes();
-                let set = text_key("zset", key % 1000);
-                arguments.extend([b"ZADD".to_vec(), set, score, text_key("member", key)]);
-                b":0\r\n".to_vec()
-            }
-        };
-        encode(&mut self.bytes, &arguments);
+        let request = command.request(shape.value_bytes, next_key);
+        request.encode(&mut self.bytes);
         self.starts.push(self.bytes.len());
-        self.first_byte.push(reply[0]);
+        self.first_byte.push(request.reply[0]);
         let units = match shape.command.counting() {
-            Counting::Bytes => reply.len() as u64,
+            Counting::Bytes => request.reply.len() as u64,
             Counting::Lines => 1,
         };
         self.units.push(self.units[self.units.len() - 1] + units);
         if self.exact {
-            self.replies.bytes.extend(reply);
+            self.replies.bytes.extend(request.reply);
             self.replies.starts.push(self.replies.bytes.len());
         }
     }
@@ -299,22 +169,10 @@ impl Building {
     }
 }
 
-fn text_key(prefix: impl fmt::Display, key: u64) -> Vec<u8> {
-    format!("{prefix}:{key:012}").into_bytes()
-}
-
-fn encode(into: &mut Vec<u8>, arguments: &[Vec<u8>]) {
-    into.extend(format!("*{}\r\n", arguments.len()).into_bytes());
-    for argument in arguments {
-        into.extend(format!("${}\r\n", argument.len()).into_bytes());
-        into.extend(argument);
-        into.extend(b"\r\n");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::value_of;
 
     fn shape(command: Command) -> Shape {
         Shape {
