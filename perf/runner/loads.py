@@ -44,6 +44,10 @@ class Tools:
         """Every key once."""
         return self._generator("preload", server, "--keys", self.keys)
 
+    def memory_ns(self):
+        """Nanoseconds per load from beyond the core's own caches: what the neighbours leave."""
+        return json.loads(self._run([self.generator, "probe"])[0])["memory_ns"]
+
     def benchmark(self, server, test, pipeline, requests, random_keys):
         """redis-benchmark's `test`; CPU per request is the server's over the whole run."""
         line = ["redis-benchmark", "-p", server.port, "-c", self.connections, "-P", pipeline]

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,8 @@ def main(arguments):
     )
     running = session.Session(settings, programs)
     stopped = None
+    # Ended from outside, the servers are ended too and what was measured is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         running.measure(chosen)
     except (servers.ServerFailed, KeyboardInterrupt) as cause:

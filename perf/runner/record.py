@@ -27,6 +27,7 @@ def write(directory, name, facts, session, base):
                 "target": result.cell.target,
                 "runs": result.runs,
                 "failures": result.failures,
+                "memory_ns": result.memory_ns,
             }
             for result in session.results
         ],
@@ -43,11 +44,19 @@ def markdown(name, facts, session, base):
     noisy = sum(result.noisy()[0] for result in results)
     runs = sum(result.noisy()[1] for result in results)
     lines.append(f"- noisy runs: {noisy} of {runs}")
+    probes = [ns for result in results for ns in result.memory_ns]
+    if probes:
+        lines.append(
+            f"- memory latency over the run: {statistics.median(probes):.0f} ns "
+            f"({min(probes):.0f}-{max(probes):.0f}), one 16 MiB chain per round"
+        )
     lines += ["", f"Ratios are to {base}, inside a round; median (min-max) over rounds.", ""]
+    lines += summary(results, base)
     for kind, title in SECTIONS:
         chosen = [result for result in results if section(result.cell) == kind]
         if chosen:
-            lines += [f"## {title}", "", *rates(chosen, base), ""]
+            table = suite if kind == "suite" else rates
+            lines += [f"## {title}", "", *table(chosen, base), ""]
     opened = [result for result in results if result.cell.load == "open"]
     if opened:
         lines += ["## Open loop: latency from the due time, us", "", *latencies(opened), ""]
@@ -95,6 +104,39 @@ def rates(results, base):
                 ])
             )
     return lines
+
+
+def suite(results, base):
+    subjects = [name for name in results[0].runs if name != base]
+    heads = ["cell", f"{base} requests/s", *(f"{name} ratio" for name in subjects)]
+    heads += [f"{name} ns/op" for name in (base, *subjects)] + ["noisy"]
+    lines = table_head(heads)
+    for result in results:
+        ratios = [ratio(result, name, base) or "failed" for name in subjects]
+        cpu = [
+            number(result.median(name, "server_cpu_ns_per_reply")) for name in (base, *subjects)
+        ]
+        rps = number(result.median(base, "rps"))
+        lines.append(row([result.cell.label, rps, *ratios, *cpu, result.noisy()[0] or ""]))
+    return lines
+
+
+def summary(results, base):
+    """Where quorate stands against the speed to reach."""
+    aimed = [
+        result for result in results
+        if result.cell.target is not None and "quorate" in result.runs and base == "redis"
+    ]
+    if not aimed:
+        return []
+    missed = [
+        result.cell.label for result in aimed
+        if not result.ratios("quorate", base) or "MISSED" in verdict(result, "quorate", base)
+    ]
+    lines = [f"Reached in {len(aimed) - len(missed)} of {len(aimed)} cells."]
+    if missed:
+        lines.append("Not reached: " + "; ".join(missed) + ".")
+    return ["\n".join(lines), ""]
 
 
 def latencies(results):

@@ -15,6 +15,10 @@ from . import machine, servers
 from .loads import LoadFailed
 
 
+# So many quiet rounds make a median; below that, noisy ones count too (and are named).
+QUIET_ROUNDS_MIN = 3
+
+
 @dataclass
 class Settings:
     pairs: int
@@ -33,12 +37,23 @@ class CellResult:
     cell: object
     runs: dict = field(default_factory=dict)
     failures: dict = field(default_factory=dict)
+    memory_ns: list = field(default_factory=list)  # one probe per round
+
+    def rounds(self):
+        """The rounds that count: the wholly quiet ones if enough are, else all."""
+        count = max((len(runs) for runs in self.runs.values()), default=0)
+        quiet = [
+            index
+            for index in range(count)
+            if not any(runs[index] and runs[index]["noisy"] for runs in self.runs.values())
+        ]
+        return quiet if len(quiet) >= QUIET_ROUNDS_MIN else list(range(count))
 
     def values(self, name, key):
-        """`key` of each successful run of `name`; dots reach into nested objects."""
-        found = []
-        for run in self.runs.get(name, []):
-            value = run
+        """`key` of each counting, successful run of `name`; slashes reach into nested objects."""
+        runs, found = self.runs.get(name, []), []
+        for index in self.rounds():
+            value = runs[index] if index < len(runs) else None
             for part in key.split("/"):
                 value = value.get(part) if isinstance(value, dict) else None
             if value is not None:
@@ -51,7 +66,9 @@ class CellResult:
 
     def ratios(self, subject, base, key="rps"):
         """Subject over base, round by round."""
-        pairs = zip(self.runs.get(subject, []), self.runs.get(base, []))
+        ones, twos = self.runs.get(subject, []), self.runs.get(base, [])
+        count = min(len(ones), len(twos))
+        pairs = [(ones[index], twos[index]) for index in self.rounds() if index < count]
         return [one[key] / two[key] for one, two in pairs if one and two and two.get(key)]
 
     def noisy(self):
@@ -82,12 +99,16 @@ class Session:
         return self.results
 
     def _group(self, cells):
-        started = []
+        started, missing = [], {}
         try:
             for program in self.programs:
-                started.append(self._start(program, cells[0].durability))
+                try:
+                    started.append(self._start(program, cells[0].durability))
+                except servers.ServerFailed as failure:
+                    print(f"perf/run: {failure}", file=sys.stderr)
+                    missing[program.name] = str(failure)
             for cell in cells:
-                self._cell(cell, started)
+                self._cell(cell, started, missing)
         finally:
             for server in started:
                 server.end()
@@ -104,11 +125,15 @@ class Session:
             raise servers.ServerFailed(f"loading {program.name}: {failure}\n{tail}") from failure
         return server
 
-    def _cell(self, cell, started):
-        result = CellResult(cell, {server.name: [] for server in started})
+    def _cell(self, cell, started, missing):
+        runs = {program.name: [] for program in self.programs}
+        result = CellResult(cell, runs, dict(missing))
         self.results.append(result)
+        if not started:
+            return
         rate = self._open_rate(cell, started[0]) if cell.load == "open" else None
         for _ in range(self.settings.pairs):
+            result.memory_ns.append(self.settings.tools.memory_ns())
             for server in started:
                 result.runs[server.name].append(self._run(cell, server, rate, result))
         if cell.load == "closed" and cell.pipeline == 1:

@@ -8,6 +8,7 @@ mod closed_loop;
 mod command;
 mod open_loop;
 mod options;
+mod probe;
 mod random;
 mod server_cpu;
 mod wire;
@@ -27,6 +28,7 @@ quorate-perf closed   one batch in flight per connection; rate, server CPU
 quorate-perf open     fixed arrival rate; latency from the due time, server CPU
 quorate-perf preload  SET of every key once
 quorate-perf ceiling  the ideal server: answers by counting bytes
+quorate-perf probe    how slow memory is just now, for comparing times of day
 
 all:      --host 127.0.0.1 --port 6379 --connections 50 --keys 100000 --value-bytes 32
 closed:   --command get --get-percent 90 --pipeline 1 --warm-up 0.5 --seconds 2
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         "open" => open(options),
         "preload" => preload(options),
         "ceiling" => ideal(options),
+        "probe" => probe_memory(options),
         _ => Err(USAGE.to_owned()),
     });
     match outcome {
@@ -180,6 +183,15 @@ fn ideal(mut options: Options) -> Result<(), String> {
     let listener =
         TcpListener::bind(address).map_err(|error| format!("listening on {address}: {error}"))?;
     ceiling::serve(&listener, connections, sample.requests(0, 1).len(), reply)
+}
+
+fn probe_memory(options: Options) -> Result<(), String> {
+    options.finish()?;
+    println!(
+        "{{\"memory_ns\": {:.1}}}",
+        probe::load_ns(Duration::from_millis(50))
+    );
+    Ok(())
 }
 
 fn quantiles(name: &str, histogram: &hdrhistogram::Histogram<u64>) -> String {
