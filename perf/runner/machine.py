@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# One look at how busy the machine is.
+LOOK_S = 0.3
 
 
 def busy_and_steal_seconds():
@@ -41,9 +43,9 @@ def wait_until_quiet(limit_share, patience_s):
 
     Returns the share seen last; above the limit if patience ran out.
     """
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + max(0.0, patience_s)
     while True:
-        share = _load_over(0.3)
+        share = _load_over(LOOK_S)
         if share <= limit_share or time.monotonic() > deadline:
             return share
         time.sleep(0.5)

@@ -33,8 +33,8 @@ def parse(arguments):
     add("--quick", action="store_true", help="windows of 0.5 s and 3 pairs: to look, not to claim")
     add("--quiet-share", type=float, default=0.08,
         help="CPU of others, as a share of one core, above which a run is noisy")
-    add("--patience", type=float, default=60.0, help="seconds to wait for quiet before a run")
-    add("--retries", type=int, default=2, help="repeats of a noisy run")
+    add("--patience", type=float, default=60.0, help="seconds to wait for quiet, per cell in all")
+    add("--retries", type=int, default=2, help="repeats of a noisy run, while patience lasts")
     add("--server-core", type=int, default=0)
     add("--load-core", type=int, default=1)
     add("--scratch", default="/tmp", help="where data directories are made")

@@ -17,14 +17,16 @@ from .loads import LoadFailed
 
 # So many quiet rounds make a median; below that, noisy ones count too (and are named).
 QUIET_ROUNDS_MIN = 3
+# How long after a run its server's later work is watched.
+AFTER_S = 5.0
 
 
 @dataclass
 class Settings:
     pairs: int
     quiet_share: float  # of one core, above which a window counts as noisy
-    patience_s: float  # for a quiet machine before each run
-    retries: int  # of a noisy run
+    patience_s: float  # to wait for a quiet machine, over all runs of a cell
+    retries: int  # of a noisy run, while patience lasts
     server_core: int
     scratch: str
     tools: object
@@ -45,7 +47,10 @@ class CellResult:
         quiet = [
             index
             for index in range(count)
-            if not any(runs[index] and runs[index]["noisy"] for runs in self.runs.values())
+            if not any(
+                index < len(runs) and runs[index] and runs[index]["noisy"]
+                for runs in self.runs.values()
+            )
         ]
         return quiet if len(quiet) >= QUIET_ROUNDS_MIN else list(range(count))
 
@@ -85,6 +90,7 @@ class Session:
         self.results = []
         self.started_lines = {}
         self.peaks = {}
+        self.patience_left_s = 0.0
 
     def measure(self, cells):
         """Runs all cells, group by group, each group on freshly started servers."""
@@ -129,6 +135,7 @@ class Session:
         runs = {program.name: [] for program in self.programs}
         result = CellResult(cell, runs, dict(missing))
         self.results.append(result)
+        self.patience_left_s = self.settings.patience_s
         if not started:
             return
         rate = self._open_rate(cell, started[0]) if cell.load == "open" else None
@@ -177,7 +184,7 @@ class Session:
         """
         settings = self.settings
         for attempt in range(settings.retries + 1):
-            before_share = machine.wait_until_quiet(settings.quiet_share, settings.patience_s)
+            before_share = self._wait_until_quiet()
             working, steal = machine.busy_and_steal_seconds()
             cpu, began = server.cpu_seconds(), time.monotonic()
             run = load()
@@ -192,13 +199,20 @@ class Session:
                 run["others_share"] + run["steal_share"] > settings.quiet_share
                 or before_share > settings.quiet_share
             )
-            if not run["noisy"] or attempt == settings.retries:
+            if not run["noisy"] or attempt == settings.retries or self.patience_left_s <= 0:
                 break
         cpu = server.cpu_seconds()
-        machine.wait_until_quiet(settings.quiet_share, min(5.0, settings.patience_s))
+        self._wait_until_quiet(AFTER_S)
         after = server.cpu_seconds() - cpu
         run["after_cpu_share"] = round(after / server_cpu, 4) if server_cpu > 0 else 0.0
         return run
+
+    def _wait_until_quiet(self, limit_s=float("inf")):
+        began, patience_s = time.monotonic(), min(limit_s, self.patience_left_s)
+        share = machine.wait_until_quiet(self.settings.quiet_share, patience_s)
+        # The look itself takes a moment; only waiting beyond it uses up patience.
+        self.patience_left_s -= max(0.0, time.monotonic() - began - machine.LOOK_S)
+        return share
 
     def _open_rate(self, cell, base):
         """Half of what the base does at P=1 when it is the bottleneck."""
@@ -212,6 +226,7 @@ class Session:
         for cell in cells:
             result = CellResult(cell, {"ceiling": []})
             self.results.append(result)
+            self.patience_left_s = settings.patience_s
             port = machine.free_port()
             tools = settings.tools
             line = ["taskset", "-c", settings.server_core, tools.generator, "ceiling"]

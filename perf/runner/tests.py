@@ -77,6 +77,12 @@ class Ratios(unittest.TestCase):
         self.assertIn("quorate: the server sent -ERR", text)
 
 
+    def test_a_server_that_never_started_and_a_round_cut_short_are_borne(self):
+        result = self.result([], [run(100), run(100)])
+        self.assertEqual(result.rounds(), [0, 1])
+        self.assertEqual(self.result([run(110)], [run(100), run(1)]).ratios("quorate", "redis"), [1.1])
+
+
 class CpuTime(unittest.TestCase):
     def test_own_cpu_time_grows_with_work(self):
         before, until = machine.process_cpu_seconds(os.getpid()), time.monotonic() + 0.05
