@@ -1,0 +1,81 @@
+"""What this machine is, how busy it is, and the CPU time of one process."""
+
+import os
+import platform
+import socket
+import time
+from pathlib import Path
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# One look at how busy the machine is.
+LOOK_S = 0.3
+
+
+def busy_and_steal_seconds():
+    """CPU seconds that all cores together spent working, and waiting for the hypervisor."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
+    working = user + nice + system + irq + softirq
+    return working / TICKS_PER_SECOND, steal / TICKS_PER_SECOND
+
+
+def process_cpu_seconds(pid):
+    """CPU seconds of all threads of `pid`, io_uring's kernel workers included; 0 once it is gone.
+
+    Threads that have ended are missing from the nanosecond clocks, so the coarser process clock
+    (10 ms steps, ended threads included) is a lower bound.
+    """
+    total_ns = 0
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            try:
+                total_ns += int((task / "schedstat").read_text().split()[0])
+            except (OSError, IndexError):
+                continue
+        ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    except OSError:
+        return 0.0
+    return max(total_ns / 1e9, sum(map(int, ticks)) / TICKS_PER_SECOND)
+
+
+def wait_until_quiet(limit_share, patience_s):
+    """Waits until the machine is idle but for `limit_share` of one core.
+
+    Returns the share seen last; above the limit if patience ran out.
+    """
+    deadline = time.monotonic() + max(0.0, patience_s)
+    while True:
+        share = _load_over(LOOK_S)
+        if share <= limit_share or time.monotonic() > deadline:
+            return share
+        time.sleep(0.5)
+
+
+def _load_over(seconds):
+    started, before = time.monotonic(), sum(busy_and_steal_seconds())
+    time.sleep(seconds)
+    return (sum(busy_and_steal_seconds()) - before) / (time.monotonic() - started)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def describe():
+    """Lines for the record."""
+    cpu = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        cpu.setdefault(name.strip(), value.strip())
+    memory_kib = int(Path("/proc/meminfo").read_text().split()[1])
+    congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+    return {
+        "cpu": f"{cpu.get('model name', 'unknown')} (family {cpu.get('cpu family', '?')}, "
+        f"model {cpu.get('model', '?')}), {os.cpu_count()} cores",
+        "hypervisor": "virtual machine" if "hypervisor" in cpu.get("flags", "") else "bare metal",
+        "memory": f"{memory_kib / 1024 / 1024:.1f} GiB",
+        "kernel": platform.release(),
+        "tcp congestion control": congestion.read_text().strip() if congestion.exists() else "?",
+    }

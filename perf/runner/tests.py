@@ -1,0 +1,98 @@
+"""Tests of the runner's own arithmetic: `python3 -m unittest runner.tests` in perf/."""
+
+import os
+import time
+import unittest
+
+from . import cells, loads, machine, record
+from .session import CellResult, Session
+
+CSV = (
+    '"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms",'
+    '"p99_latency_ms","max_latency_ms"\n'
+)
+LPUSH = '"LPUSH (needed to benchmark LRANGE)","9.00","1","1","1","1","1","1"\n'
+LRANGE = '"LRANGE_100 (first 100 elements)","71428.57","0.4","0.1","0.359","0.4","0.567","0.767"\n'
+
+
+def run(rps, noisy=False, **more):
+    return {"rps": rps, "noisy": noisy, **more}
+
+
+class CellSelection(unittest.TestCase):
+    def test_names_and_depths_both_must_match(self):
+        chosen = cells.select("get-server-bound,P=64")
+        self.assertEqual([cell.label for cell in chosen], ["get-server-bound,P=64"])
+
+    def test_the_default_holds_the_whole_table(self):
+        chosen = {cell.label for cell in cells.select("")}
+        for name, depths in cells.TARGETS.items():
+            for depth in depths:
+                self.assertIn(f"{name},P={depth}", chosen)
+        self.assertIn("suite-mset,P=16", chosen)
+        self.assertNotIn("mixed-server-bound,P=1", chosen)
+
+    def test_a_group_has_one_durability(self):
+        for cell in cells.all_cells():
+            self.assertEqual(cell.durability == "high", cell.group == "high")
+
+
+class BenchmarkOutput(unittest.TestCase):
+    def test_the_last_row_counts(self):
+        parsed = loads.parse_benchmark(CSV + LPUSH + LRANGE, 1.0)
+        self.assertEqual(parsed["rps"], 71428.57)
+        self.assertEqual(parsed["latency_us"]["p50"], 359.0)
+        self.assertFalse(parsed["alone"])
+
+    def test_no_row_is_a_failure(self):
+        with self.assertRaises(loads.LoadFailed):
+            loads.parse_benchmark(CSV, 1.0)
+
+
+class Ratios(unittest.TestCase):
+    def result(self, ours, theirs):
+        return CellResult(cells.select("get-server-bound,P=1")[0], {"quorate": ours, "redis": theirs})
+
+    def test_a_ratio_is_taken_inside_a_round(self):
+        result = self.result([run(120), run(60), run(240)], [run(100), run(50), run(200)])
+        self.assertEqual(result.ratios("quorate", "redis"), [1.2, 1.2, 1.2])
+        self.assertIn("met", record.verdict(result, "quorate", "redis"))
+
+    def test_noisy_rounds_are_left_out_where_enough_are_quiet(self):
+        ours = [run(1, noisy=True), run(110), run(110), run(110)]
+        theirs = [run(100)] * 4
+        self.assertEqual(self.result(ours, theirs).ratios("quorate", "redis"), [1.1] * 3)
+        self.assertIn("MISSED", record.verdict(self.result(ours, theirs), "quorate", "redis"))
+        few = self.result(ours[:3], theirs[:3])
+        self.assertEqual(len(few.ratios("quorate", "redis")), 3)
+
+    def test_a_failed_run_has_no_ratio_and_is_said(self):
+        result = self.result([None, None], [run(100), run(100)])
+        result.failures["quorate"] = "the server sent -ERR"
+        self.assertEqual(result.ratios("quorate", "redis"), [])
+        session = Session(None, [])
+        session.results = [result]
+        text = record.markdown("x", {}, session, "redis")
+        self.assertIn("Not reached: get-server-bound,P=1.", text)
+        self.assertIn("quorate: the server sent -ERR", text)
+
+
+    def test_a_server_that_never_started_and_a_round_cut_short_are_borne(self):
+        result = self.result([], [run(100), run(100)])
+        self.assertEqual(result.rounds(), [0, 1])
+        self.assertEqual(self.result([run(110)], [run(100), run(1)]).ratios("quorate", "redis"), [1.1])
+
+
+class CpuTime(unittest.TestCase):
+    def test_own_cpu_time_grows_with_work(self):
+        before, until = machine.process_cpu_seconds(os.getpid()), time.monotonic() + 0.05
+        while time.monotonic() < until:
+            pass
+        self.assertGreater(machine.process_cpu_seconds(os.getpid()) - before, 0.01)
+
+    def test_a_process_that_is_gone_has_none(self):
+        self.assertEqual(machine.process_cpu_seconds(2**22 + 1), 0.0)
+
+
+if __name__ == "__main__":
+    unittest.main()
