@@ -34,7 +34,10 @@ impl fmt::Display for Unavailable {
                 f.write_str("UNCERTAIN the write may or may not have been applied")
             }
             Unavailable::Poisoned(why) => {
-                write!(f, "MISCONF the log cannot be written, writes are refused: {why}")
+                write!(
+                    f,
+                    "MISCONF the log cannot be written, writes are refused: {why}"
+                )
             }
         }
     }

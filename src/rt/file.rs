@@ -1,0 +1,183 @@
+//! File I/O that does not block an executor, and the aligned memory that direct I/O asks for.
+//!
+//! Everything here must be called from inside a running executor. File descriptors are borrowed:
+//! the caller keeps them open until the future resolves.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::RawFd;
+
+/// What `O_DIRECT` asks memory, offsets and lengths to be multiples of, in bytes.
+pub const BLOCK_BYTES: usize = 4096;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(4096))]
+struct Page([u8; BLOCK_BYTES]);
+
+const ZERO_PAGE: Page = Page([0; BLOCK_BYTES]);
+
+/// Growable bytes whose first one lies on a 4 KiB boundary. Kept and reused between writes, so
+/// that a steady writer allocates nothing.
+#[derive(Default)]
+pub struct AlignedBuffer {
+    pages: Vec<Page>,
+    len: usize,
+}
+
+impl AlignedBuffer {
+    /// An empty buffer without memory of its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes held without growing.
+    pub fn capacity(&self) -> usize {
+        self.pages.len() * BLOCK_BYTES
+    }
+
+    /// Forgets the content, keeps the memory.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Gives the memory back where it exceeds `bytes_max`, so that one huge write does not stay
+    /// resident for ever. Forgets the content then.
+    pub fn shrink(&mut self, bytes_max: usize) {
+        if self.capacity() > bytes_max {
+            *self = Self::default();
+        }
+    }
+
+    fn grow(&mut self, bytes: usize) {
+        if bytes > self.capacity() {
+            let pages = bytes
+                .div_ceil(BLOCK_BYTES)
+                .max((self.pages.len() * 2).min(self.pages.len() + 4096));
+            self.pages.resize(pages, ZERO_PAGE);
+        }
+    }
+
+    /// Appends `bytes`.
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        let start = self.len;
+        self.grow(start + bytes.len());
+        self.len += bytes.len();
+        self.as_mut_slice()[start..].copy_from_slice(bytes);
+    }
+
+    /// Appends zeros until the length is a multiple of `multiple` bytes.
+    pub fn pad_to(&mut self, multiple: usize) {
+        let start = self.len;
+        let end = start.next_multiple_of(multiple);
+        self.grow(end);
+        self.len = end;
+        self.as_mut_slice()[start..].fill(0);
+    }
+
+    /// The content.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: `pages` is contiguous, initialised memory of `capacity()` bytes and `len` never
+        // exceeds that (`grow` precedes every change of `len`).
+        unsafe { std::slice::from_raw_parts(self.pages.as_ptr().cast(), self.len) }
+    }
+
+    /// The content, to be changed in place.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as in `as_slice`; the exclusive borrow of `self` makes it the only view.
+        unsafe { std::slice::from_raw_parts_mut(self.pages.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+impl std::ops::Deref for AlignedBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+/// Writes `buffer` at `offset` of `fd`, which was opened with `O_DIRECT`; length and offset are
+/// multiples of [`BLOCK_BYTES`]. Gives the buffer back with the count of bytes written.
+pub async fn write_direct(
+    fd: RawFd,
+    buffer: AlignedBuffer,
+    offset: u64,
+) -> (io::Result<usize>, AlignedBuffer) {
+    blocking(move || {
+        // SAFETY: the pointer and length are those of a live buffer that this closure owns; the
+        // caller keeps `fd` open.
+        let written = unsafe {
+            libc::pwrite(
+                fd,
+                buffer.as_ptr().cast(),
+                buffer.len(),
+                offset as libc::off_t,
+            )
+        };
+        let result = usize::try_from(written).map_err(|_| io::Error::last_os_error());
+        (result, buffer)
+    })
+    .await
+}
+
+/// Makes the content of `fd` durable (`fdatasync`).
+pub async fn fdatasync(fd: RawFd) -> io::Result<()> {
+    blocking(move || {
+        // SAFETY: no memory is passed; the caller keeps `fd` open.
+        match unsafe { libc::fdatasync(fd) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    })
+    .await
+}
+
+/// Runs `work` on the executor's helper thread: for the rare call that may block long (a cold
+/// read, a very large write). Costs a hop of 25-50 us.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    glommio::executor().spawn_blocking(work).await
+}
+
+/// Starts a task on this executor that nobody waits for. It ends when it returns or when the
+/// executor does.
+pub fn spawn(task: impl Future<Output = ()> + 'static) {
+    glommio::spawn_local(task).detach();
+}
+
+/// Lets the other tasks of this executor run once.
+pub async fn yield_now() {
+    glommio::executor().yield_task_queue_now().await;
+}
+
+/// Runs `future` to its end on a fresh executor of the calling thread: the entry of unit tests.
+#[cfg(test)]
+pub fn run_test<T>(future: impl Future<Output = T>) -> T {
+    glommio::LocalExecutorBuilder::default()
+        .io_memory(64 << 10)
+        .ring_depth(128)
+        .preempt_timer(std::time::Duration::from_millis(1))
+        .make()
+        .expect("an executor starts")
+        .run(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffer_is_aligned_and_pads_with_zeros_over_old_content() {
+        let mut buffer = AlignedBuffer::new();
+        buffer.extend_from_slice(&[7; 10_000]);
+        assert_eq!(buffer.as_ptr() as usize % BLOCK_BYTES, 0);
+        buffer.clear();
+        buffer.extend_from_slice(b"abc");
+        buffer.pad_to(8);
+        assert_eq!(&buffer[..], b"abc\0\0\0\0\0");
+        buffer.pad_to(BLOCK_BYTES);
+        assert_eq!(buffer.len(), BLOCK_BYTES);
+        assert!(buffer[3..].iter().all(|&byte| byte == 0));
+        buffer.shrink(100);
+        assert_eq!(buffer.capacity(), 0);
+    }
+}
