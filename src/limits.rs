@@ -26,6 +26,27 @@ pub const ENTRY_BYTES_SOFT: usize = 1024 * 1024;
 /// Bytes of one log segment file.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Bytes of recent log payloads kept in memory, for followers and for apply: what a follower that
+/// is a second behind asks for, without the disk.
+pub const LOG_RECENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Bytes above which what queued behind a log write is split over several writes: large enough
+/// for the disk's full speed, small enough that the first in the queue is not held up.
+pub const LOG_FRAME_BYTES_SOFT: usize = 4 * 1024 * 1024;
+
+/// Bytes above which a log write leaves the executor for the helper thread, and above which write
+/// buffers are given back: only single huge commands get there.
+pub const LOG_FRAME_BYTES_LARGE: usize = 16 * 1024 * 1024;
+
+/// Emptied segment files kept for reuse; further ones are deleted.
+pub const LOG_SPARES_MAX: usize = 4;
+
+/// Bytes read from a segment at once for records that are no longer in memory.
+pub const LOG_READ_BYTES: usize = 256 * 1024;
+
+/// Requests that wait for the thread of the meta store: callers await each, so a few per task.
+pub const META_REQUESTS_MAX: usize = 256;
+
 const _: () = assert!(ENTRY_BYTES_SOFT as u64 * 4 <= SEGMENT_BYTES);
 
 /// Replies that one connection may have outstanding before its input waits: deep enough for any
@@ -78,3 +99,6 @@ pub const INCLUDES_DEEP_MAX: usize = 16;
 /// Different error codes counted by name, at most, as Redis. Codes are the server's own words, but
 /// a script may make up any.
 pub const ERROR_CODES_MAX: usize = 128;
+const _: () = assert!(ENTRY_BYTES_SOFT <= LOG_FRAME_BYTES_SOFT);
+const _: () = assert!(LOG_FRAME_BYTES_SOFT < LOG_FRAME_BYTES_LARGE);
+const _: () = assert!((LOG_FRAME_BYTES_LARGE as u64) < SEGMENT_BYTES);
