@@ -78,3 +78,24 @@ pub const INCLUDES_DEEP_MAX: usize = 16;
 /// Different error codes counted by name, at most, as Redis. Codes are the server's own words, but
 /// a script may make up any.
 pub const ERROR_CODES_MAX: usize = 128;
+
+/// Bytes of images that one slice of a checkpoint writes: a few hundred microseconds of a shard's
+/// time.
+pub const CAPTURE_SLICE_BYTES: usize = 128 * 1024;
+
+/// Bytes of images captured early, because their keys were about to change, above which a shard
+/// applies nothing until slices have handed them out.
+pub const CAPTURE_EARLY_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of chunks that wait for the checkpoint's thread, of all shards together. Its disk sets
+/// the pace of the slices.
+pub const CHECKPOINT_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of one row of the image; larger entries are split, so that no batch of the storage
+/// engine is larger than a few of them.
+pub const CHECKPOINT_ROW_BYTES: usize = 1024 * 1024;
+
+/// Bytes of the chunks in which an image is read back.
+pub const CHECKPOINT_READ_BYTES: usize = 256 * 1024;
+
+const _: () = assert!(CAPTURE_SLICE_BYTES * 8 <= CHECKPOINT_QUEUE_BYTES);

@@ -13,10 +13,14 @@
 //!
 //! Not done here: slots, shards and loans (`shard/`), which keys a command touches (`command/`).
 
+mod capture;
 mod database;
+mod digest;
 mod entry;
 mod expiry;
+mod image;
 mod table;
+mod tombstones;
 
 pub use database::{Database, EntryMut};
 pub use entry::Entry;
@@ -58,3 +62,7 @@ impl Keyspace {
         self.databases.swap(a, b);
     }
 }
+
+#[cfg(test)]
+#[path = "capture_tests.rs"]
+mod capture_tests;
