@@ -197,7 +197,14 @@ impl Database {
         Some(entry)
     }
 
-    /// Notes that a key was deleted elsewhere, on a loan. O(1).
+    /// When a key of `key`'s slot was last deleted; 0 = never. It travels with a loan, there and
+    /// back, so that [`Database::version_of`] an absent key is the same on whichever shard it is
+    /// asked.
+    pub fn removed_version(&self, key: &[u8]) -> u64 {
+        self.tombstones.of(slot_of(key))
+    }
+
+    /// Takes over what another shard says of [`Database::removed_version`]. O(1).
     pub fn note_removed(&mut self, key: &[u8], version: u64) {
         self.tombstones.merge(slot_of(key), version);
     }

@@ -8,6 +8,17 @@ use super::Keyspace;
 use super::entry::Entry;
 use super::table::Table;
 
+/// What a slice of a capture came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slice {
+    /// There is more to come.
+    More,
+    /// The image is complete.
+    Last,
+    /// Nothing is being captured here: not begun, or this keyspace stands in for one that is lent.
+    None,
+}
+
 impl Keyspace {
     /// Begins to capture the present state: every entry there is has a version of at most
     /// `upto_version`, every later mutation has a higher one. A capture under way is given up.
@@ -22,15 +33,26 @@ impl Keyspace {
     }
 
     /// Appends the next records of the image to `out`, a chunk, until that has about `limit`
-    /// bytes. Answers whether the image is complete.
+    /// bytes.
     ///
     /// O(limit). Goes beyond `limit` by what was captured early
     /// ([`Keyspace::capture_early_bytes`]), and by one value where that is larger.
-    pub fn capture_slice(&mut self, limit: usize, out: &mut Vec<u8>) -> bool {
+    pub fn capture_slice(&mut self, limit: usize, out: &mut Vec<u8>) -> Slice {
+        if self
+            .databases
+            .iter()
+            .all(|database| database.capture().is_none())
+        {
+            return Slice::None;
+        }
         chunk::begin_chunk(out);
-        self.databases.iter_mut().fold(true, |done, database| {
-            database.capture_slice(limit, out) && done
-        })
+        let mut slice = Slice::Last;
+        for database in &mut self.databases {
+            if !database.capture_slice(limit, out) {
+                slice = Slice::More;
+            }
+        }
+        slice
     }
 
     /// Bytes of old images that wait for the next slice. Who applies mutations holds them back

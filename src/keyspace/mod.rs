@@ -24,6 +24,7 @@ mod tombstones;
 
 pub use database::{Database, EntryMut};
 pub use entry::Entry;
+pub use image::Slice;
 pub use table::{Hash64, Table};
 
 use crate::limits::DATABASES;
