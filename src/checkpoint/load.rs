@@ -13,7 +13,7 @@ use crate::value::chunk::{Record, begin_chunk};
 
 use super::meta::CheckpointMeta;
 use super::row::{OTHER_SLOT, RowReader};
-use super::store::{Store, fatal};
+use super::store::Store;
 
 /// Entries between two calls of a load's `progress`, of one thread.
 const PROGRESS_ENTRIES: u64 = 65_536;
@@ -191,7 +191,7 @@ impl Load<'_> {
 
     /// The storage engine itself could not read on.
     fn unreadable(&self, after: &[u8], error: fjall::Error) -> Fatal {
-        match fatal(self.store.dir(), error) {
+        match self.store.shelf().fatal(error) {
             Fatal::Corrupt { what } => Fatal::Corrupt {
                 what: format!(
                     "{what} ({}, behind row {})",

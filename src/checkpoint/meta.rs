@@ -36,7 +36,7 @@ pub struct Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointMeta {
     pub origin: Origin,
-    /// Counts the checkpoints of this directory, failed ones too.
+    /// Higher than that of every complete checkpoint before it in this directory.
     pub generation: u64,
     /// Of all entries; counts them too.
     pub digest: Digest,

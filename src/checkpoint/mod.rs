@@ -28,8 +28,10 @@
 
 mod load;
 mod meta;
+mod press;
 mod queue;
 mod row;
+mod shelf;
 mod store;
 mod writer;
 

@@ -152,10 +152,10 @@ impl Play {
                 database.set_expiry(&key, at, version);
             }
             5 => {
-                if let Some(entry) = database.get_mut(&key, now_ms, version) {
-                    if let Some(text) = Text::of_mut(entry.change()) {
-                        text.make_mut().push(b'+');
-                    }
+                if let Some(entry) = database.get_mut(&key, now_ms, version)
+                    && let Some(text) = Text::of_mut(entry.change())
+                {
+                    text.make_mut().push(b'+');
                 }
             }
             // Looks, and changes nothing unless the key is past its expiry.

@@ -1,0 +1,194 @@
+//! What lies in the directory: the storage engine's database with the manifest and the images.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+
+use crate::error::Fatal;
+
+use super::meta::{CheckpointMeta, Origin, image_name};
+use super::press::{Pressed, settle};
+
+const MANIFEST: &str = "manifest";
+const NEWEST: &str = "newest";
+
+/// Memory of the storage engine: rows not yet in tables, and journals that hold them.
+const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// With one, a load without syncs starves the rotation of journals (3.8 GB were seen).
+const WORKER_THREADS: usize = 2;
+
+/// What the thread writes and loads read.
+pub(super) struct Shelf {
+    dir: PathBuf,
+    /// Never held while something blocks.
+    newest: Mutex<Option<CheckpointMeta>>,
+    /// Absent after a failure, until somebody needs it again.
+    database: Mutex<Option<Database>>,
+}
+
+impl Shelf {
+    /// Opens the directory and removes what no manifest names.
+    pub fn open(dir: &Path) -> Result<Shelf, Fatal> {
+        let database = open_database(dir)?;
+        let shelf = Shelf {
+            dir: dir.to_path_buf(),
+            newest: Mutex::new(read_manifest(dir, &database)?),
+            database: Mutex::new(Some(database)),
+        };
+        shelf
+            .sweep()
+            .map_err(|error| Fatal::io("removing an unfinished checkpoint in", dir, error))?;
+        Ok(shelf)
+    }
+
+    pub fn newest(&self) -> Option<CheckpointMeta> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Database>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The database, opened anew after a failure. Blocks.
+    fn database(&self) -> Result<Database, Fatal> {
+        let mut database = self.lock();
+        match &*database {
+            Some(database) => Ok(database.clone()),
+            None => Ok(database.insert(open_database(&self.dir)?).clone()),
+        }
+    }
+
+    /// Lets go of a database that may be poisoned.
+    pub fn discard(&self) {
+        *self.lock() = None;
+    }
+
+    /// The newest checkpoint with its rows, which stay readable while they are held. Blocks.
+    pub fn image(&self) -> Result<Option<(CheckpointMeta, Keyspace)>, Fatal> {
+        let database = self.database()?;
+        let Some(meta) = self.newest() else {
+            return Ok(None);
+        };
+        let image = database
+            .keyspace(&meta.image_name(), image_options)
+            .map_err(|error| self.fatal(error))?;
+        Ok(Some((meta, image)))
+    }
+
+    /// An empty image for the rows of a checkpoint. Blocks.
+    pub fn create_image(&self, generation: u64) -> io::Result<(Database, Keyspace)> {
+        let database = self.database().map_err(io::Error::other)?;
+        let image = database
+            .keyspace(&image_name(generation), image_options)
+            .map_err(io_error)?;
+        Ok((database, image))
+    }
+
+    /// Names a complete image in the manifest: from here on it is the newest. Blocks.
+    pub fn publish(
+        &self,
+        database: &Database,
+        origin: Origin,
+        generation: u64,
+        pressed: Pressed,
+    ) -> io::Result<CheckpointMeta> {
+        let meta = CheckpointMeta {
+            origin,
+            generation,
+            digest: pressed.digest,
+            bytes: pressed.bytes,
+        };
+        let manifest = database
+            .keyspace(MANIFEST, KeyspaceCreateOptions::default)
+            .map_err(io_error)?;
+        manifest.insert(NEWEST, meta.to_bytes()).map_err(io_error)?;
+        settle(database, &manifest)?;
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        *newest = Some(meta.clone());
+        Ok(meta)
+    }
+
+    /// What the storage engine could not read, as an error of a start.
+    pub fn fatal(&self, error: fjall::Error) -> Fatal {
+        fatal(&self.dir, error)
+    }
+
+    /// Removes every image that the manifest does not name.
+    pub fn sweep(&self) -> io::Result<()> {
+        let kept = self.newest().map(|meta| meta.image_name());
+        let Some(database) = self.lock().clone() else {
+            return Ok(());
+        };
+        for name in database.list_keyspace_names() {
+            if *name == *MANIFEST || kept.as_deref() == Some(&*name) {
+                continue;
+            }
+            let image = database.keyspace(&name, image_options).map_err(io_error)?;
+            database.delete_keyspace(image).map_err(io_error)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows are only ever read in order: no filters, no room kept in memory.
+fn image_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES)
+}
+
+fn open_database(dir: &Path) -> Result<Database, Fatal> {
+    std::fs::create_dir_all(dir).map_err(|error| Fatal::io("creating", dir, error))?;
+    Database::builder(dir)
+        .worker_threads(WORKER_THREADS)
+        .cache_size(CACHE_BYTES)
+        .max_journaling_size(JOURNAL_BYTES)
+        .open()
+        .map_err(|error| fatal(dir, error))
+}
+
+fn read_manifest(dir: &Path, database: &Database) -> Result<Option<CheckpointMeta>, Fatal> {
+    let damaged = |what: String| Fatal::Corrupt {
+        what: format!("checkpoint {}: {what}", dir.display()),
+    };
+    if !database.keyspace_exists(MANIFEST) {
+        return Ok(None);
+    }
+    let manifest = database
+        .keyspace(MANIFEST, KeyspaceCreateOptions::default)
+        .map_err(|error| fatal(dir, error))?;
+    let Some(row) = manifest.get(NEWEST).map_err(|error| fatal(dir, error))? else {
+        return Ok(None);
+    };
+    let meta = CheckpointMeta::from_bytes(&row)
+        .map_err(|why| damaged(format!("row {NEWEST} of {MANIFEST}: {}", why.0)))?;
+    if !database.keyspace_exists(&meta.image_name()) {
+        return Err(damaged(format!("{} is not there", meta.image_name())));
+    }
+    Ok(Some(meta))
+}
+
+/// What an error of the storage engine means for a start.
+fn fatal(dir: &Path, error: fjall::Error) -> Fatal {
+    match error {
+        fjall::Error::Locked => Fatal::Setup(format!(
+            "{} is in use by another process: is a node running on it?",
+            dir.display()
+        )),
+        fjall::Error::Io(error) => Fatal::io("using the checkpoint in", dir, error),
+        error => Fatal::Corrupt {
+            what: format!("checkpoint {}: {error}", dir.display()),
+        },
+    }
+}
+
+pub(super) fn io_error(error: fjall::Error) -> io::Error {
+    match error {
+        fjall::Error::Io(error) => error,
+        error => io::Error::other(error),
+    }
+}
