@@ -91,9 +91,13 @@ pub const CAPTURE_EARLY_BYTES: usize = 4 * 1024 * 1024;
 /// the pace of the slices.
 pub const CHECKPOINT_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes of one row of the image; larger entries are split, so that no batch of the storage
-/// engine is larger than a few of them.
+/// Bytes of one row of the image; larger entries are split, so that the storage engine
+/// never handles much more in one piece.
 pub const CHECKPOINT_ROW_BYTES: usize = 1024 * 1024;
+
+/// Bytes of chunks that the checkpoint's thread sorts and writes together. Each run is read by
+/// itself, so few large ones are better; this much memory is taken while one is made.
+pub const CHECKPOINT_RUN_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes of the chunks in which an image is read back.
 pub const CHECKPOINT_READ_BYTES: usize = 256 * 1024;

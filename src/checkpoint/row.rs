@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::limits::CHECKPOINT_ROW_BYTES;
 use crate::slot::{SLOTS, slot_of};
 use crate::value::ImageError;
-use crate::value::chunk::{EntryImage, Record, read_record};
+use crate::value::chunk::{Record, read_record};
 
 /// Stands where a slot would, behind all of them.
 pub(super) const OTHER_SLOT: u16 = SLOTS as u16;
@@ -34,63 +34,67 @@ const CHECKSUM_BYTES: usize = 8;
 
 const _: () = assert!(SLOTS < u16::MAX as usize);
 
-/// Makes rows of records, with numbers that are unique in one image.
-#[derive(Default)]
-pub(super) struct RowMaker {
+/// Where the rows of a record stand among all rows. Entries in one row of the same place are in
+/// the order of their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    slot: u16,
+    db: u8,
+    form: u8,
+    /// Unique in the image; 0 for an entry in one row.
     number: u64,
 }
 
-impl RowMaker {
-    /// Gives `emit` the rows (key, value) of a record.
-    pub fn rows(
-        &mut self,
-        record: &Record<'_>,
-        bytes: &[u8],
-        mut emit: impl FnMut(Vec<u8>, Vec<u8>),
-    ) {
-        match record {
-            Record::Entry(entry) if is_whole(entry, bytes) => {
-                let mut key = row_key(slot_of(entry.key), entry.db, WHOLE);
-                key.extend_from_slice(entry.key);
-                let value = sealed(&key, &[bytes]);
-                emit(key, value);
-            }
+impl Place {
+    /// The place of a record, `bytes` long. `numbers` counts those of an image that need one.
+    pub fn of(record: &Record<'_>, bytes: usize, numbers: &mut u64) -> Place {
+        let (slot, db, form) = match record {
             Record::Entry(entry) => {
-                self.number += 1;
-                let mut stem = row_key(slot_of(entry.key), entry.db, PART);
-                stem.extend_from_slice(&self.number.to_be_bytes());
-                let length = (bytes.len() as u64).to_le_bytes();
-                for (part, content) in (0u32..).zip(bytes.chunks(CHECKPOINT_ROW_BYTES)) {
-                    let mut key = stem.clone();
-                    key.extend_from_slice(&part.to_be_bytes());
-                    let head = if part == 0 { &length[..] } else { &[] };
-                    let value = sealed(&key, &[head, content]);
-                    emit(key, value);
-                }
+                let whole = entry.key.len() <= KEY_BYTES_MAX && bytes <= CHECKPOINT_ROW_BYTES;
+                let form = if whole { WHOLE } else { PART };
+                (slot_of(entry.key), entry.db, form)
             }
-            Record::Tombstones(tombs) => self.other(tombs.db, bytes, emit),
-            Record::Database { db, .. } => self.other(*db, bytes, emit),
+            Record::Tombstones(tombs) => (OTHER_SLOT, tombs.db, OTHER),
+            Record::Database { db, .. } => (OTHER_SLOT, *db, OTHER),
+        };
+        *numbers += (form != WHOLE) as u64;
+        Place {
+            slot,
+            db,
+            form,
+            number: if form == WHOLE { 0 } else { *numbers },
         }
     }
 
-    fn other(&mut self, db: u8, bytes: &[u8], mut emit: impl FnMut(Vec<u8>, Vec<u8>)) {
-        self.number += 1;
-        let mut key = row_key(OTHER_SLOT, db, OTHER);
+    /// Gives `emit` the rows (key, value) of the record at this place, in their order. `name` is
+    /// an entry's key.
+    pub fn rows<E>(
+        &self,
+        name: &[u8],
+        record: &[u8],
+        mut emit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut key = Vec::with_capacity(16 + name.len());
+        key.extend_from_slice(&self.slot.to_be_bytes());
+        key.extend_from_slice(&[self.db, self.form]);
+        if self.form == WHOLE {
+            key.extend_from_slice(name);
+            return emit(&key, &sealed(&key, &[record]));
+        }
         key.extend_from_slice(&self.number.to_be_bytes());
-        let value = sealed(&key, &[bytes]);
-        emit(key, value);
+        if self.form == OTHER {
+            return emit(&key, &sealed(&key, &[record]));
+        }
+        let stem = key.len();
+        let length = (record.len() as u64).to_le_bytes();
+        for (part, content) in (0u32..).zip(record.chunks(CHECKPOINT_ROW_BYTES)) {
+            key.truncate(stem);
+            key.extend_from_slice(&part.to_be_bytes());
+            let head = if part == 0 { &length[..] } else { &[] };
+            emit(&key, &sealed(&key, &[head, content]))?;
+        }
+        Ok(())
     }
-}
-
-fn is_whole(entry: &EntryImage<'_>, bytes: &[u8]) -> bool {
-    entry.key.len() <= KEY_BYTES_MAX && bytes.len() <= CHECKPOINT_ROW_BYTES
-}
-
-fn row_key(slot: u16, db: u8, form: u8) -> Vec<u8> {
-    let mut key = Vec::with_capacity(16);
-    key.extend_from_slice(&slot.to_be_bytes());
-    key.extend_from_slice(&[db, form]);
-    key
 }
 
 fn checksum(key: &[u8], content: &[u8]) -> [u8; CHECKSUM_BYTES] {

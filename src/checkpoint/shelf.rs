@@ -2,22 +2,23 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::compaction::Leveled;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::error::Fatal;
 
 use super::meta::{CheckpointMeta, Origin, image_name};
-use super::press::{Pressed, settle};
+use super::press::Pressed;
 
 const MANIFEST: &str = "manifest";
 const NEWEST: &str = "newest";
 
-/// Memory of the storage engine: rows not yet in tables, and journals that hold them.
-const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
-const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+/// Memory and journals of the storage engine, through which only the manifest goes.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// With one, a load without syncs starves the rotation of journals (3.8 GB were seen).
 const WORKER_THREADS: usize = 2;
@@ -136,9 +137,24 @@ impl Shelf {
     }
 }
 
-/// Rows are only ever read in order: no filters, no room kept in memory.
+/// Rows are only ever read in order, and seldom: no filters, and runs stay as they are.
 fn image_options() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES)
+    KeyspaceCreateOptions::default()
+        .expect_point_read_hits(true)
+        .compaction_strategy(Arc::new(Leveled::default().with_l0_threshold(u8::MAX)))
+}
+
+/// Syncs what was written, then has it moved from the journal into tables: those are what a start
+/// reads, and a journal that is damaged loses its tail silently.
+fn settle(database: &Database, keyspace: &Keyspace) -> io::Result<()> {
+    database.persist(PersistMode::SyncAll).map_err(io_error)?;
+    keyspace.rotate_memtable().map_err(io_error)?;
+    while keyspace.sealed_memtable_count() > 0 {
+        // Fails when a flush has failed, which would never come to an end.
+        database.persist(PersistMode::Buffer).map_err(io_error)?;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 fn open_database(dir: &Path) -> Result<Database, Fatal> {

@@ -148,10 +148,10 @@ impl Drop for Ending<'_> {
 /// One checkpoint, from its first chunk to its place in the manifest.
 fn write(shelf: &Shelf, origin: Origin, generation: u64, queue: &Queue) -> io::Result<()> {
     let (database, image) = shelf.create_image(generation)?;
-    let mut press = Press::new(&database, &image);
+    let mut press = Press::new(&image);
     let outcome = loop {
         match queue.take() {
-            Work::Chunk(chunk) => press.chunk(&chunk)?,
+            Work::Chunk(chunk) => press.chunk(chunk)?,
             Work::Finish(outcome) => break outcome,
             Work::Abort => return Ok(()),
         }

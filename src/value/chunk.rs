@@ -29,6 +29,9 @@ const DATABASE: u8 = 3;
 /// Where an entry's digested fields begin: behind kind and version.
 const DIGESTED_FROM: usize = 9;
 
+/// Where an entry's key begins in its record.
+pub const ENTRY_KEY_AT: usize = DIGESTED_FROM + 1 + 8 + 4 + 8;
+
 /// One record of a chunk.
 #[derive(Debug, Clone, Copy)]
 pub enum Record<'c> {
@@ -144,6 +147,11 @@ impl<'c> ChunkReader<'c> {
         }
     }
 
+    /// Bytes that were not read yet.
+    pub fn rest_bytes(&self) -> usize {
+        self.0.rest().len()
+    }
+
     /// The next record and its bytes, `None` at the end.
     ///
     /// # Errors
@@ -242,6 +250,7 @@ mod tests {
         };
         assert_eq!((entry.db, entry.key), (3, &b"key"[..]));
         assert_eq!((entry.expires_at_ms, entry.version), (99, 1 << 40));
+        assert_eq!(&bytes[ENTRY_KEY_AT..][..3], b"key");
         assert_eq!(read_record(bytes).unwrap().1, bytes.len());
         let (Record::Tombstones(tombs), _) = reader.next_record().unwrap().unwrap() else {
             panic!("tombstones");
