@@ -9,7 +9,7 @@
 //! | `manifest` | `newest` | the [`CheckpointMeta`], see `meta.rs` |
 //! | `image-<generation>` | slot, database, form, .. see `row.rs` | checksum, record of a chunk |
 //!
-//! Rows are in the order of slots, so that a node with any number of shards, or a follower that
+//! Rows are in the order of slots, each entry in a row of its own, so that a node with any number of shards, or a follower that
 //! takes over a range of slots, reads what it needs side by side.
 //!
 //! Invariants
@@ -24,7 +24,7 @@
 //!
 //! Not done here: when to write one, and what of the log can go then (`node/`); what the bytes of
 //! a record mean to a keyspace (`keyspace/`). Writing only what changed since the last image will
-//! come: rows are found by their key for it.
+//! come; an entry's row can be found by its key for that, unless the entry is of several rows.
 
 mod load;
 mod meta;
@@ -43,3 +43,5 @@ pub use writer::{Feeder, Writer};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod way_tests;

@@ -23,7 +23,7 @@ use super::*;
 type Model = BTreeMap<(u8, Vec<u8>), (Vec<u8>, u64, u64)>;
 
 /// Runs a future on this thread, which sleeps while it waits.
-fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -117,7 +117,7 @@ fn feed(writer: &Writer, model: &Model, shards: usize) {
 }
 
 /// Begins a checkpoint, waiting until what the one before left is cleared away.
-fn begin(store: &Store, index: u64) -> Writer {
+pub(super) fn begin(store: &Store, index: u64) -> Writer {
     loop {
         match store.begin(origin(index)) {
             Ok(writer) => return writer,
