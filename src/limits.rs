@@ -102,4 +102,7 @@ pub const CHECKPOINT_RUN_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of the chunks in which an image is read back.
 pub const CHECKPOINT_READ_BYTES: usize = 256 * 1024;
 
+/// Chunks of an image that wait to be sent to a follower: one is sent while the next is read.
+pub const CHECKPOINT_EXPORT_CHUNKS: usize = 4;
+
 const _: () = assert!(CAPTURE_SLICE_BYTES * 8 <= CHECKPOINT_QUEUE_BYTES);

@@ -13,20 +13,15 @@ use crate::value::chunk::{Record, begin_chunk};
 
 use super::meta::CheckpointMeta;
 use super::row::{OTHER_SLOT, RowReader};
+use super::shelf::Shelf;
 use super::store::Store;
 
 /// Entries between two calls of a load's `progress`, of one thread.
 const PROGRESS_ENTRIES: u64 = 65_536;
 
-/// An image that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loaded {
-    pub meta: CheckpointMeta,
-}
-
 /// What all threads of a load share.
 struct Load<'l> {
-    store: &'l Store,
+    shelf: &'l Shelf,
     meta: &'l CheckpointMeta,
     image: &'l Keyspace,
     shards: usize,
@@ -53,54 +48,70 @@ impl Store {
         shards: usize,
         sink: impl Fn(usize) -> S + Sync,
         progress: impl Fn(u64, u64) + Sync,
-    ) -> Result<Option<Loaded>, Fatal>
+    ) -> Result<Option<CheckpointMeta>, Fatal>
     where
         S: FnMut(Vec<u8>) -> Result<(), Fatal>,
     {
         let Some((meta, image)) = self.shelf().image()? else {
             return Ok(None);
         };
-        let load = Load {
-            store: self,
-            meta: &meta,
-            image: &image,
-            shards,
-            next_shard: AtomicUsize::new(0),
-            entries: AtomicU64::new(0),
-            failed: AtomicBool::new(false),
-            progress: &progress,
-        };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let results: Vec<Result<Digest, Fatal>> = std::thread::scope(|scope| {
-            let (load, sink) = (&load, &sink);
-            let handles: Vec<_> = (0..threads.min(shards))
-                .map(|_| scope.spawn(move || load.run(sink)))
-                .collect();
-            let joined = handles.into_iter().map(|handle| handle.join());
-            joined
-                .map(|result| {
-                    result.unwrap_or_else(|_| {
-                        Err(Fatal::Setup(
-                            "a thread that read the checkpoint died".into(),
-                        ))
-                    })
-                })
-                .collect()
-        });
-        let mut digest = Digest::default();
-        for result in results {
-            digest += result?;
-        }
-        if digest != meta.digest {
-            return Err(load.damaged(&format!(
-                "it has {} entries with digest {digest} where {} with {} were written",
-                digest.entries(),
-                meta.entries(),
-                meta.digest
-            )));
-        }
-        Ok(Some(Loaded { meta }))
+        read(self.shelf(), &meta, &image, shards, sink, progress)?;
+        Ok(Some(meta))
     }
+}
+
+/// Reads an image and checks that it is whole, see [`Store::load`].
+pub(super) fn read<S>(
+    shelf: &Shelf,
+    meta: &CheckpointMeta,
+    image: &Keyspace,
+    shards: usize,
+    sink: impl Fn(usize) -> S + Sync,
+    progress: impl Fn(u64, u64) + Sync,
+) -> Result<(), Fatal>
+where
+    S: FnMut(Vec<u8>) -> Result<(), Fatal>,
+{
+    let load = Load {
+        shelf,
+        meta,
+        image,
+        shards,
+        next_shard: AtomicUsize::new(0),
+        entries: AtomicU64::new(0),
+        failed: AtomicBool::new(false),
+        progress: &progress,
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let results: Vec<Result<Digest, Fatal>> = std::thread::scope(|scope| {
+        let (load, sink) = (&load, &sink);
+        let handles: Vec<_> = (0..threads.min(shards))
+            .map(|_| scope.spawn(move || load.run(sink)))
+            .collect();
+        let joined = handles.into_iter().map(|handle| handle.join());
+        joined
+            .map(|result| {
+                result.unwrap_or_else(|_| {
+                    Err(Fatal::Setup(
+                        "a thread that read the checkpoint died".into(),
+                    ))
+                })
+            })
+            .collect()
+    });
+    let mut digest = Digest::default();
+    for result in results {
+        digest += result?;
+    }
+    if digest != meta.digest {
+        return Err(load.damaged(&format!(
+            "it has {} entries with digest {digest} where {} with {} were written",
+            digest.entries(),
+            meta.entries(),
+            meta.digest
+        )));
+    }
+    Ok(())
 }
 
 impl Load<'_> {
@@ -191,7 +202,7 @@ impl Load<'_> {
 
     /// The storage engine itself could not read on.
     fn unreadable(&self, after: &[u8], error: fjall::Error) -> Fatal {
-        match self.store.shelf().fatal(error) {
+        match self.shelf.fatal(error) {
             Fatal::Corrupt { what } => Fatal::Corrupt {
                 what: format!(
                     "{what} ({}, behind row {})",

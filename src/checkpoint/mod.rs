@@ -14,7 +14,7 @@
 //!
 //! Invariants
 //! - The storage engine blocks, so it is only called on the thread of the [`Store`] (`checkpoint`),
-//!   on the threads that a load starts, and by [`Store::open`].
+//!   on the threads that a load or an export starts, and by [`Store::open`].
 //! - What waits for the thread is bounded in bytes ([`crate::limits::CHECKPOINT_QUEUE_BYTES`]);
 //!   who feeds it waits for room, without blocking.
 //! - Each row carries its checksum, an image its number of entries and its digest. An image that
@@ -26,6 +26,7 @@
 //! a record mean to a keyspace (`keyspace/`). Writing only what changed since the last image will
 //! come; an entry's row can be found by its key for that, unless the entry is of several rows.
 
+mod export;
 mod load;
 mod meta;
 mod press;
@@ -35,7 +36,7 @@ mod shelf;
 mod store;
 mod writer;
 
-pub use load::Loaded;
+pub use export::Export;
 pub use meta::{CheckpointMeta, Origin};
 pub use queue::Refused;
 pub use store::Store;

@@ -27,20 +27,26 @@ const WORKER_THREADS: usize = 2;
 pub(super) struct Shelf {
     dir: PathBuf,
     /// Never held while something blocks.
-    newest: Mutex<Option<CheckpointMeta>>,
+    newest: Mutex<Option<Newest>>,
     /// Absent after a failure, until somebody needs it again.
     database: Mutex<Option<Database>>,
+}
+
+struct Newest {
+    meta: CheckpointMeta,
+    /// Keeps the rows at hand. Absent after a failure, as the database is.
+    image: Option<Keyspace>,
 }
 
 impl Shelf {
     /// Opens the directory and removes what no manifest names.
     pub fn open(dir: &Path) -> Result<Shelf, Fatal> {
-        let database = open_database(dir)?;
         let shelf = Shelf {
             dir: dir.to_path_buf(),
-            newest: Mutex::new(read_manifest(dir, &database)?),
-            database: Mutex::new(Some(database)),
+            newest: Mutex::default(),
+            database: Mutex::default(),
         };
+        shelf.database()?;
         shelf
             .sweep()
             .map_err(|error| Fatal::io("removing an unfinished checkpoint in", dir, error))?;
@@ -48,38 +54,50 @@ impl Shelf {
     }
 
     pub fn newest(&self) -> Option<CheckpointMeta> {
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.clone()
+        Some(self.lock_newest().as_ref()?.meta.clone())
+    }
+
+    /// The newest checkpoint with its rows, which stay readable while they are held. `None` also
+    /// after a failure.
+    pub fn pinned(&self) -> Option<(CheckpointMeta, Keyspace)> {
+        let newest = self.lock_newest();
+        let newest = newest.as_ref()?;
+        Some((newest.meta.clone(), newest.image.clone()?))
+    }
+
+    /// As [`Shelf::pinned`], opening the database where a failure closed it. Blocks.
+    pub fn image(&self) -> Result<Option<(CheckpointMeta, Keyspace)>, Fatal> {
+        self.database()?;
+        Ok(self.pinned())
+    }
+
+    fn lock_newest(&self) -> MutexGuard<'_, Option<Newest>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Database>> {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The database, opened anew after a failure. Blocks.
+    /// The database, opened anew after a failure. What its manifest says then rules: the write of
+    /// one may have succeeded all the same. Blocks.
     fn database(&self) -> Result<Database, Fatal> {
-        let mut database = self.lock();
-        match &*database {
-            Some(database) => Ok(database.clone()),
-            None => Ok(database.insert(open_database(&self.dir)?).clone()),
+        let mut place = self.lock();
+        if let Some(database) = &*place {
+            return Ok(database.clone());
         }
+        let database = open_database(&self.dir)?;
+        let newest = read_manifest(&self.dir, &database)?;
+        *self.lock_newest() = newest;
+        Ok(place.insert(database).clone())
     }
 
     /// Lets go of a database that may be poisoned.
     pub fn discard(&self) {
+        if let Some(newest) = &mut *self.lock_newest() {
+            newest.image = None;
+        }
         *self.lock() = None;
-    }
-
-    /// The newest checkpoint with its rows, which stay readable while they are held. Blocks.
-    pub fn image(&self) -> Result<Option<(CheckpointMeta, Keyspace)>, Fatal> {
-        let database = self.database()?;
-        let Some(meta) = self.newest() else {
-            return Ok(None);
-        };
-        let image = database
-            .keyspace(&meta.image_name(), image_options)
-            .map_err(|error| self.fatal(error))?;
-        Ok(Some((meta, image)))
     }
 
     /// An empty image for the rows of a checkpoint. Blocks.
@@ -94,7 +112,7 @@ impl Shelf {
     /// Names a complete image in the manifest: from here on it is the newest. Blocks.
     pub fn publish(
         &self,
-        database: &Database,
+        (database, image): (&Database, &Keyspace),
         origin: Origin,
         generation: u64,
         pressed: Pressed,
@@ -110,8 +128,10 @@ impl Shelf {
             .map_err(io_error)?;
         manifest.insert(NEWEST, meta.to_bytes()).map_err(io_error)?;
         settle(database, &manifest)?;
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        *newest = Some(meta.clone());
+        *self.lock_newest() = Some(Newest {
+            meta: meta.clone(),
+            image: Some(image.clone()),
+        });
         Ok(meta)
     }
 
@@ -167,7 +187,7 @@ fn open_database(dir: &Path) -> Result<Database, Fatal> {
         .map_err(|error| fatal(dir, error))
 }
 
-fn read_manifest(dir: &Path, database: &Database) -> Result<Option<CheckpointMeta>, Fatal> {
+fn read_manifest(dir: &Path, database: &Database) -> Result<Option<Newest>, Fatal> {
     let damaged = |what: String| Fatal::Corrupt {
         what: format!("checkpoint {}: {what}", dir.display()),
     };
@@ -185,7 +205,13 @@ fn read_manifest(dir: &Path, database: &Database) -> Result<Option<CheckpointMet
     if !database.keyspace_exists(&meta.image_name()) {
         return Err(damaged(format!("{} is not there", meta.image_name())));
     }
-    Ok(Some(meta))
+    let image = database
+        .keyspace(&meta.image_name(), image_options)
+        .map_err(|error| fatal(dir, error))?;
+    Ok(Some(Newest {
+        meta,
+        image: Some(image),
+    }))
 }
 
 /// What an error of the storage engine means for a start.

@@ -88,7 +88,7 @@ impl Store {
         self.shelf.newest()
     }
 
-    pub(super) fn shelf(&self) -> &Shelf {
+    pub(super) fn shelf(&self) -> &Arc<Shelf> {
         &self.shelf
     }
 }
@@ -158,7 +158,7 @@ fn write(shelf: &Shelf, origin: Origin, generation: u64, queue: &Queue) -> io::R
     };
     let result = press
         .complete()
-        .and_then(|pressed| shelf.publish(&database, origin, generation, pressed));
+        .and_then(|pressed| shelf.publish((&database, &image), origin, generation, pressed));
     let failure = result
         .as_ref()
         .err()

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
+use futures::StreamExt;
 
 use crate::error::Fatal;
 use crate::limits::CHECKPOINT_QUEUE_BYTES;
@@ -134,7 +135,7 @@ fn write(store: &Store, index: u64, model: &Model, shards: usize) -> CheckpointM
 }
 
 /// Loads for `shards` shards and checks that each key comes once, to its shard.
-fn load(store: &Store, shards: usize) -> Result<Option<(Loaded, Model)>, Fatal> {
+fn load(store: &Store, shards: usize) -> Result<Option<(CheckpointMeta, Model)>, Fatal> {
     let all = Mutex::new(Model::new());
     let tombstones = Mutex::new(BTreeMap::new());
     let last = Mutex::new((0, 0));
@@ -177,7 +178,7 @@ fn load(store: &Store, shards: usize) -> Result<Option<(Loaded, Model)>, Fatal> 
     let all = all.into_inner().unwrap();
     let expected: BTreeMap<u16, u64> = (1..256).map(|slot| (slot, slot as u64)).collect();
     assert_eq!(tombstones.into_inner().unwrap(), expected);
-    assert_eq!(loaded.meta.entries(), all.len() as u64);
+    assert_eq!(loaded.entries(), all.len() as u64);
     let (entries, of) = *last.lock().unwrap();
     assert_eq!((entries, of), (all.len() as u64, all.len() as u64));
     Ok(Some((loaded, all)))
@@ -227,7 +228,7 @@ fn what_was_written_is_loaded_by_any_number_of_shards() {
     for shards in [1, 2, 3, 5, 128] {
         let (loaded, all) = load(&store, shards).unwrap().unwrap();
         assert!(all == second, "{shards} shards");
-        assert_eq!(Some(loaded.meta), store.newest());
+        assert_eq!(Some(loaded), store.newest());
     }
 }
 
@@ -287,7 +288,7 @@ fn a_crash_at_any_moment_leaves_one_whole_checkpoint() {
             continue;
         };
         let (loaded, all) = load(&store, 2).unwrap().unwrap();
-        let index = loaded.meta.origin.index;
+        let index = loaded.origin.index;
         assert!(index >= newest, "never back");
         newest = index;
         assert!(
@@ -452,6 +453,40 @@ fn a_chunk_that_is_none_or_is_missing_fails_the_checkpoint() {
     );
     assert_eq!(store.newest().unwrap().origin.index, 5);
     write(&store, 8, &model(1, 10), 1);
+}
+
+#[test]
+fn an_export_is_one_checkpoint_and_makes_one_elsewhere() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, second) = (model(1, 2000), model(2, 2000));
+    let store = Store::open(dir.path()).unwrap();
+    assert!(store.export().is_none());
+    write(&store, 5, &first, 2);
+    let (meta, mut export) = store.export().unwrap();
+    let (_, mut late) = store.export().unwrap();
+    let (_, unread) = store.export().unwrap();
+    let (_, mut cut) = store.export().unwrap();
+    assert!(wait(cut.next()).unwrap().is_ok());
+    drop((unread, cut));
+    let follower = Store::open(elsewhere.path()).unwrap();
+    let writer = begin(&follower, meta.origin.index);
+    let feeder = writer.feeder();
+    wait(feeder.put(wait(export.next()).unwrap().unwrap().into())).unwrap();
+    // It goes on while it is superseded.
+    for index in 6..9 {
+        write(&store, index, &second, 2);
+    }
+    while let Some(chunk) = wait(export.next()) {
+        wait(feeder.put(chunk.unwrap().into())).unwrap();
+    }
+    let copied = wait(writer.finish()).unwrap();
+    assert_eq!((copied.digest, &copied.origin), (meta.digest, &meta.origin));
+    assert!(load(&follower, 2).unwrap().unwrap().1 == first);
+    let mut bytes = 0;
+    while let Some(chunk) = wait(late.next()) {
+        bytes += chunk.unwrap().len() as u64;
+    }
+    assert!(bytes > meta.bytes / 2);
 }
 
 #[test]
