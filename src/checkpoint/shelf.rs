@@ -140,12 +140,10 @@ impl Shelf {
         fatal(&self.dir, error)
     }
 
-    /// Removes every image that the manifest does not name.
+    /// Removes every image that the manifest does not name. Blocks.
     pub fn sweep(&self) -> io::Result<()> {
+        let database = self.database().map_err(io::Error::other)?;
         let kept = self.newest().map(|meta| meta.image_name());
-        let Some(database) = self.lock().clone() else {
-            return Ok(());
-        };
         for name in database.list_keyspace_names() {
             if *name == *MANIFEST || kept.as_deref() == Some(&*name) {
                 continue;
@@ -228,9 +226,15 @@ fn fatal(dir: &Path, error: fjall::Error) -> Fatal {
     }
 }
 
+/// What an error of the storage engine means for a checkpoint: what the operating system said,
+/// where it did.
 pub(super) fn io_error(error: fjall::Error) -> io::Error {
-    match error {
-        fjall::Error::Io(error) => error,
-        error => io::Error::other(error),
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(one) = cause {
+        if let Some(error) = one.downcast_ref::<io::Error>() {
+            return io::Error::new(error.kind(), error.to_string());
+        }
+        cause = one.source();
     }
+    io::Error::other(error)
 }
