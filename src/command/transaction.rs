@@ -63,11 +63,7 @@ pub(super) const SPECS: &[Spec] = &[
         name: "__version",
         arity: 2,
         flags: Flags::READONLY,
-        keys: Keys::Range {
-            first: 1,
-            last: 1,
-            step: 1,
-        },
+        keys: Keys::Range { first: 1, last: 1, step: 1 },
         route: Route::Read,
         handler: Some(version),
         complexity: "O(1)",
@@ -193,7 +189,5 @@ fn fixed_reply<'k>(_context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k>
 }
 
 fn version<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
-    Ok(Reply::Int(
-        context.database().version_of(args.get(1), context.now_ms) as i64,
-    ))
+    Ok(Reply::Int(context.database().version_of(args.get(1), context.now_ms) as i64))
 }

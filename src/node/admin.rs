@@ -15,10 +15,7 @@ impl Engine {
         spec: &'static Spec,
         _args: Args<'_>,
     ) -> Flow {
-        client.refuse(Error::new(format!(
-            "ERR {} is not available yet",
-            spec.name
-        )));
+        client.refuse(Error::new(format!("ERR {} is not available yet", spec.name)));
         Flow::Continue
     }
 }

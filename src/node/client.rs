@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::command::Watched;
 use crate::limits::REPLIES_OUTSTANDING_MAX;
+use crate::command::Watched;
 use crate::resp::{Error, Reply, encode, parse_int};
 use crate::session::{ReplyMode, Session};
 
@@ -38,10 +38,7 @@ enum Outstanding {
     /// Came before an older one.
     Came(Box<[u8]>),
     /// The version of a key that is being watched; the last one of a WATCH is answered.
-    Version {
-        watched: Watched,
-        last: bool,
-    },
+    Version { watched: Watched, last: bool },
 }
 
 impl Client {
@@ -83,11 +80,7 @@ impl Client {
     fn reserve(&mut self) -> u32 {
         let number = self.oldest.wrapping_add(self.outstanding.len() as u32);
         let muted = self.is_muted();
-        self.outstanding.push_back(if muted {
-            Outstanding::Muted
-        } else {
-            Outstanding::Awaited
-        });
+        self.outstanding.push_back(if muted { Outstanding::Muted } else { Outstanding::Awaited });
         number
     }
 
@@ -131,8 +124,7 @@ impl Client {
         self.ordered += 1;
         self.versions += 1;
         let number = self.oldest.wrapping_add(self.outstanding.len() as u32);
-        self.outstanding
-            .push_back(Outstanding::Version { watched, last });
+        self.outstanding.push_back(Outstanding::Version { watched, last });
         number
     }
 
@@ -179,32 +171,30 @@ impl Client {
 
 /// Turns what came into what is sent.
 fn take_reply(
-    session: &mut Session,
-    awaited: Outstanding,
-    write: &mut dyn FnMut(&mut Vec<u8>),
-    out: &mut Vec<u8>,
-) {
-    match awaited {
-        Outstanding::Awaited => write(out),
-        Outstanding::Muted | Outstanding::Came(_) => {}
-        Outstanding::Version { mut watched, last } => {
-            let mut version = Vec::new();
-            write(&mut version);
-            let text = version
-                .strip_prefix(b":")
-                .and_then(|text| text.strip_suffix(b"\r\n"));
-            if let Some(version) = text.and_then(parse_int) {
-                watched.version = version as u64;
-                session.watched.push(watched);
-                if last {
-                    encode(&Reply::Ok, session.protocol, out);
+        session: &mut Session,
+        awaited: Outstanding,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+        out: &mut Vec<u8>,
+    ) {
+        match awaited {
+            Outstanding::Awaited => write(out),
+            Outstanding::Muted | Outstanding::Came(_) => {}
+            Outstanding::Version { mut watched, last } => {
+                let mut version = Vec::new();
+                write(&mut version);
+                let text = version.strip_prefix(b":").and_then(|text| text.strip_suffix(b"\r\n"));
+                if let Some(version) = text.and_then(parse_int) {
+                    watched.version = version as u64;
+                    session.watched.push(watched);
+                    if last {
+                        encode(&Reply::Ok, session.protocol, out);
+                    }
+                } else if last {
+                    out.extend_from_slice(&version);
                 }
-            } else if last {
-                out.extend_from_slice(&version);
             }
         }
     }
-}
 
 #[cfg(test)]
 mod tests {

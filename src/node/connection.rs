@@ -54,9 +54,7 @@ impl Engine {
             protocol = match parse_int(version) {
                 Some(2) => Protocol::Resp2,
                 Some(3) => Protocol::Resp3,
-                Some(_) => {
-                    return client.refuse(Error::fixed("NOPROTO unsupported protocol version"));
-                }
+                Some(_) => return client.refuse(Error::fixed("NOPROTO unsupported protocol version")),
                 None => {
                     let text = "ERR Protocol version is not an integer or out of range";
                     return client.refuse(Error::fixed(text));
@@ -78,9 +76,8 @@ impl Engine {
                 at += 2;
             } else {
                 let option = String::from_utf8_lossy(args.get(at)).into_owned();
-                return client.refuse(Error::new(format!(
-                    "ERR Syntax error in HELLO option '{option}'"
-                )));
+                return client
+                    .refuse(Error::new(format!("ERR Syntax error in HELLO option '{option}'")));
             }
         }
         if let Some(name) = name {
@@ -140,10 +137,7 @@ impl Engine {
         }
         let Some(spec) = by_name(inner.get(0)).filter(|spec| spec.name != "with") else {
             let name = String::from_utf8_lossy(inner.get(0)).into_owned();
-            return self.refuse(
-                client,
-                Error::new(format!("ERR unknown command '{name}' in WITH")),
-            );
+            return self.refuse(client, Error::new(format!("ERR unknown command '{name}' in WITH")));
         };
         if !spec.accepts(inner.len()) {
             return self.refuse(client, Error::arity(spec.name));
@@ -158,22 +152,13 @@ pub const REDIS_VERSION: &str = "7.2.0";
 pub(super) fn parse_durability(word: &[u8]) -> Result<Durability, Error> {
     let word = String::from_utf8_lossy(word);
     Durability::parse(&word).ok_or_else(|| {
-        Error::new(format!(
-            "ERR unknown durability '{word}': low, medium, high or all"
-        ))
+        Error::new(format!("ERR unknown durability '{word}': low, medium, high or all"))
     })
 }
 
-pub(super) fn parse_consistency(
-    args: Args<'_>,
-    at: usize,
-    count: usize,
-) -> Result<Consistency, Error> {
-    let words: Vec<_> = args
-        .iter_from(at)
-        .take(count)
-        .map(|word| String::from_utf8_lossy(word))
-        .collect();
+pub(super) fn parse_consistency(args: Args<'_>, at: usize, count: usize) -> Result<Consistency, Error> {
+    let words: Vec<_> =
+        args.iter_from(at).take(count).map(|word| String::from_utf8_lossy(word)).collect();
     Consistency::parse(&words).ok_or_else(|| {
         Error::new(format!(
             "ERR unknown consistency '{}': stale, bounded <ms>, leader or linearizable",

@@ -35,12 +35,7 @@ impl Layout {
     /// The layout of `cores` cores: from three on, and when asked, the first one is Raft's own.
     pub fn new(cores: usize, dedicated: bool) -> Self {
         let dedicated = dedicated && cores > 1;
-        Layout {
-            cores,
-            shards: cores - dedicated as usize,
-            raft_core: 0,
-            dedicated,
-        }
+        Layout { cores, shards: cores - dedicated as usize, raft_core: 0, dedicated }
     }
 
     /// Core of a shard.
@@ -112,10 +107,7 @@ impl Engine {
             shard,
             now_ms: clock::now_ms(),
             batch: Submission::default(),
-            at_once: Submission {
-                at_once: true,
-                ..Submission::default()
-            },
+            at_once: Submission { at_once: true, ..Submission::default() },
             out: Outboxes {
                 core,
                 layout,
@@ -237,25 +229,15 @@ impl Engine {
 
     fn deliver(&mut self, delivery: Arc<Delivery>, clients: &mut impl Clients) {
         let own = |part: &&crate::shard::Part| {
-            part.local
-                .as_ref()
-                .is_some_and(|local| local.origin == self.core)
+            part.local.as_ref().is_some_and(|local| local.origin == self.core)
         };
-        let answered: usize = delivery
-            .parts
-            .iter()
-            .filter(own)
-            .map(|part| part.commands.len())
-            .sum();
+        let answered: usize = delivery.parts.iter().filter(own).map(|part| part.commands.len()).sum();
         self.submitted_bytes = self.submitted_bytes.saturating_sub(answered);
         let Some(shard) = &mut self.shard else {
             return;
         };
         shard.deliver(delivery);
-        shard.run(&mut Link {
-            out: &mut self.out,
-            clients,
-        });
+        shard.run(&mut Link { out: &mut self.out, clients });
         self.run_own_messages(clients);
     }
 
@@ -268,10 +250,7 @@ impl Engine {
             let length = mutation::head(commands).map_or(commands.len(), |head| head.length);
             let (command, rest) = commands.split_at(length);
             commands = rest;
-            let mut link = Link {
-                out: &mut self.out,
-                clients,
-            };
+            let mut link = Link { out: &mut self.out, clients };
             shard.read(item.origin(), *item, command, self.now_ms, &mut link);
         }
     }
@@ -282,9 +261,7 @@ impl Engine {
             let (reply, rest) = bytes.split_at(*length as usize);
             bytes = rest;
             if let Some(client) = clients.client(item.client) {
-                client.complete(item.seq, item.ordered, &mut |out| {
-                    out.extend_from_slice(reply)
-                });
+                client.complete(item.seq, item.ordered, &mut |out| out.extend_from_slice(reply));
             }
         }
     }
@@ -304,14 +281,7 @@ impl Engine {
     fn shard_message(&mut self, message: ShardMessage, clients: &mut impl Clients) {
         let now_ms = self.now_ms;
         if let Some(shard) = &mut self.shard {
-            shard.receive(
-                message,
-                now_ms,
-                &mut Link {
-                    out: &mut self.out,
-                    clients,
-                },
-            );
+            shard.receive(message, now_ms, &mut Link { out: &mut self.out, clients });
         }
         self.run_own_messages(clients);
     }
@@ -351,10 +321,7 @@ impl Engine {
 
     /// Sends what the turn gathered: to other cores, and to the log.
     pub fn end_turn(&mut self) {
-        for mut submission in [
-            std::mem::take(&mut self.batch),
-            std::mem::take(&mut self.at_once),
-        ] {
+        for mut submission in [std::mem::take(&mut self.batch), std::mem::take(&mut self.at_once)] {
             if submission.local.items.is_empty() {
                 continue;
             }
@@ -363,9 +330,7 @@ impl Engine {
             match &self.raft {
                 Some(raft) => raft.sequencer.submit(submission),
                 None => {
-                    self.out
-                        .mesh
-                        .send(self.layout.raft_core, Message::Submit(submission.into()));
+                    self.out.mesh.send(self.layout.raft_core, Message::Submit(submission.into()));
                 }
             }
         }
@@ -378,19 +343,14 @@ impl Engine {
 
     /// Whether the Raft tasks of this executor have an entry on its way.
     pub fn is_proposing(&self) -> bool {
-        self.raft
-            .as_ref()
-            .is_some_and(|raft| raft.sequencer.is_proposing())
+        self.raft.as_ref().is_some_and(|raft| raft.sequencer.is_proposing())
     }
 
     /// Whether there is work that no wake would announce.
     pub fn has_work(&self) -> bool {
         self.out.mesh.has_mail()
             || self.out.mesh.is_backed_up()
-            || self
-                .raft
-                .as_ref()
-                .is_some_and(|raft| raft.sequencer.has_work())
+            || self.raft.as_ref().is_some_and(|raft| raft.sequencer.has_work())
     }
 
     /// Why this core cannot go on, if it cannot.
@@ -455,9 +415,7 @@ impl<C: Clients> Host for Link<'_, C> {
         let replies = &mut self.out.replies[origin];
         let before = replies.bytes.len();
         write(&mut replies.bytes);
-        replies
-            .items
-            .push((*item, (replies.bytes.len() - before) as u32));
+        replies.items.push((*item, (replies.bytes.len() - before) as u32));
     }
 
     fn send(&mut self, shard: usize, message: ShardMessage) {

@@ -33,8 +33,8 @@ mod transaction;
 
 pub use boot::{Event, Node, Options, start};
 pub use client::{Client, Clients};
-pub use core::Core;
 pub use dispatch::Flow;
+pub use core::Core;
 pub use engine::{Engine, Layout};
 pub use front::Front;
 pub use message::Message;
