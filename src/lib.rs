@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod resp;
 pub mod rt;
 
+pub mod checkpoint;
 pub mod log;
 pub mod value;
 

@@ -102,3 +102,31 @@ pub const ERROR_CODES_MAX: usize = 128;
 const _: () = assert!(ENTRY_BYTES_SOFT <= LOG_FRAME_BYTES_SOFT);
 const _: () = assert!(LOG_FRAME_BYTES_SOFT < LOG_FRAME_BYTES_LARGE);
 const _: () = assert!((LOG_FRAME_BYTES_LARGE as u64) < SEGMENT_BYTES);
+
+/// Bytes of images that one slice of a checkpoint writes: 0.1 to 0.2 milliseconds of a shard's
+/// time.
+pub const CAPTURE_SLICE_BYTES: usize = 64 * 1024;
+
+/// Bytes of images captured early, because their keys were about to change, above which a shard
+/// applies nothing until slices have handed them out.
+pub const CAPTURE_EARLY_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of chunks that wait for the checkpoint's thread, of all shards together. Its disk sets
+/// the pace of the slices.
+pub const CHECKPOINT_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of one row of the image; larger entries are split, so that the storage engine
+/// never handles much more in one piece.
+pub const CHECKPOINT_ROW_BYTES: usize = 1024 * 1024;
+
+/// Bytes of chunks that the checkpoint's thread sorts and writes together. Each run is read by
+/// itself, so few large ones are better; this much memory is taken while one is made.
+pub const CHECKPOINT_RUN_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes of the chunks in which an image is read back.
+pub const CHECKPOINT_READ_BYTES: usize = 256 * 1024;
+
+/// Chunks of an image that wait to be sent to a follower: one is sent while the next is read.
+pub const CHECKPOINT_EXPORT_CHUNKS: usize = 4;
+
+const _: () = assert!(CAPTURE_SLICE_BYTES * 8 <= CHECKPOINT_QUEUE_BYTES);

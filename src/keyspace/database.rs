@@ -1,14 +1,13 @@
 //! One database of one shard.
 
+use crate::slot::slot_of;
 use crate::value::{Text, Value};
 
+use super::capture::Capture;
 use super::entry::Entry;
 use super::expiry::Expiry;
 use super::table::{Hash64, Table};
-
-/// Buckets that remember when a key was last deleted, so that WATCH on an absent key notices that
-/// it came and went. Keys that share one may abort a transaction that need not have been.
-const TOMBSTONES: usize = 1024;
+use super::tombstones::Tombstones;
 
 /// Keys with their values, expiries and versions.
 pub struct Database {
@@ -17,26 +16,17 @@ pub struct Database {
     /// Keys that have an expiry.
     volatile: usize,
     expiry: Expiry,
-    tombstones: Box<[u64]>,
-    capture: Option<Capture>,
-}
-
-/// A checkpoint under way: what it has not written yet must be handed to it before it changes.
-struct Capture {
-    /// Keys whose version is not above this belong to the image.
-    upto_version: u64,
-    /// Everything below this place in scan order was written by the walk.
-    cursor: u64,
-    /// Images of keys that changed before the walk came to them.
-    early: Vec<u8>,
-    /// Tables that were flushed away under the walk, to be walked to their end.
-    orphans: Vec<Table>,
+    tombstones: Tombstones,
+    /// The checkpoint that is being written, if one is. Whatever changes the table asks for it.
+    capture: Option<Box<Capture>>,
 }
 
 /// A key that is there, for looking at and changing.
 pub struct EntryMut<'d> {
     entry: &'d mut Entry,
+    hash: Hash64,
     version: u64,
+    capture: Option<&'d mut Capture>,
 }
 
 impl<'d> EntryMut<'d> {
@@ -51,6 +41,9 @@ impl<'d> EntryMut<'d> {
     /// The value, for changing: marks the key as changed by this mutation.
     #[inline]
     pub fn change(self) -> &'d mut Value {
+        if let Some(capture) = self.capture {
+            capture.before_change(self.hash, self.entry);
+        }
         self.entry.version = self.version;
         &mut self.entry.value
     }
@@ -64,7 +57,7 @@ impl Database {
             table: Table::new(seed),
             volatile: 0,
             expiry: Expiry::default(),
-            tombstones: vec![0; TOMBSTONES].into(),
+            tombstones: Tombstones::default(),
             capture: None,
         }
     }
@@ -103,25 +96,27 @@ impl Database {
     #[inline]
     pub fn get_mut(&mut self, key: &[u8], now_ms: u64, version: u64) -> Option<EntryMut<'_>> {
         let hash = self.table.hash(key);
-        if self.capture.is_some() {
-            self.capture_key(hash, key);
-        }
         // Two look-ups only for what expired: the borrow checker cannot see the early return.
         if self.table.get(hash, key)?.is_expired(now_ms) {
             self.remove(key, version);
             return None;
         }
         let entry = self.table.get_mut(hash, key)?;
-        Some(EntryMut { entry, version })
+        Some(EntryMut {
+            entry,
+            hash,
+            version,
+            capture: self.capture.as_deref_mut(),
+        })
     }
 
     /// Sets `key` to `value` whatever was there; `expires_at_ms` 0 = never. O(1).
     pub fn set(&mut self, key: &[u8], value: Value, expires_at_ms: u64, version: u64) {
         let hash = self.table.hash(key);
-        if self.capture.is_some() {
-            self.capture_key(hash, key);
-        }
         if let Some(entry) = self.table.get_mut(hash, key) {
+            if let Some(capture) = &mut self.capture {
+                capture.before_change(hash, entry);
+            }
             let before = entry.expires_at_ms;
             entry.value = value;
             entry.expires_at_ms = expires_at_ms;
@@ -144,11 +139,11 @@ impl Database {
     #[inline]
     pub fn set_string(&mut self, key: &[u8], bytes: &[u8], version: u64) {
         let hash = self.table.hash(key);
-        if self.capture.is_some() {
-            self.capture_key(hash, key);
-        }
         match self.table.get_mut(hash, key) {
             Some(entry) => {
+                if let Some(capture) = &mut self.capture {
+                    capture.before_change(hash, entry);
+                }
                 let before = std::mem::take(&mut entry.expires_at_ms);
                 entry.version = version;
                 match &mut entry.value {
@@ -176,12 +171,12 @@ impl Database {
     /// Sets the expiry of a key that is there; 0 takes it away. Answers whether the key is there.
     pub fn set_expiry(&mut self, key: &[u8], expires_at_ms: u64, version: u64) -> bool {
         let hash = self.table.hash(key);
-        if self.capture.is_some() {
-            self.capture_key(hash, key);
-        }
         let Some(entry) = self.table.get_mut(hash, key) else {
             return false;
         };
+        if let Some(capture) = &mut self.capture {
+            capture.before_change(hash, entry);
+        }
         let before = std::mem::replace(&mut entry.expires_at_ms, expires_at_ms);
         entry.version = version;
         self.note_expiry(key, before, expires_at_ms);
@@ -191,42 +186,67 @@ impl Database {
     /// Takes a key out, expired or not. O(1).
     pub fn remove(&mut self, key: &[u8], version: u64) -> Option<Entry> {
         let hash = self.table.hash(key);
-        if self.capture.is_some() {
-            self.capture_key(hash, key);
-        }
         let entry = self.table.remove(hash, key)?;
-        self.tombstones[hash.order() as usize / 128 % TOMBSTONES] = version;
+        if let Some(capture) = &mut self.capture {
+            capture.before_change(hash, &entry);
+        }
+        self.tombstones.note(slot_of(key), version);
         if entry.expires_at_ms != 0 {
             self.volatile -= 1;
         }
         Some(entry)
     }
 
-    /// Puts an entry (back) as it is, version included: loans coming home and recovery.
+    /// When a key of `key`'s slot was last deleted; 0 = never. It travels with a loan, there and
+    /// back, so that [`Database::version_of`] an absent key is the same on whichever shard it is
+    /// asked.
+    pub fn removed_version(&self, key: &[u8]) -> u64 {
+        self.tombstones.of(slot_of(key))
+    }
+
+    /// Takes over what another shard says of [`Database::removed_version`]. O(1).
+    pub fn note_removed(&mut self, key: &[u8], version: u64) {
+        self.tombstones.merge(slot_of(key), version);
+    }
+
+    /// Puts an entry (back) as it is, version included: loans coming home or coming in, and
+    /// recovery. Its key is not in the table.
     pub fn put_entry(&mut self, entry: Entry) {
         let hash = self.table.hash(entry.key.bytes().unwrap_or_default());
+        if let Some(capture) = &mut self.capture {
+            capture.arrived(hash, &entry);
+        }
         let expires_at_ms = entry.expires_at_ms;
         let key = entry.key.clone();
         self.table.insert_new(hash, entry);
         self.note_expiry(key.bytes().unwrap_or_default(), 0, expires_at_ms);
     }
 
-    /// Takes an entry out to lend it: no change in the sense of versions and checkpoints.
+    /// Takes an entry out to lend it: no change in the sense of versions. A checkpoint has its
+    /// image before it leaves.
     pub fn take_entry(&mut self, key: &[u8]) -> Option<Entry> {
         let hash = self.table.hash(key);
         let entry = self.table.remove(hash, key)?;
+        if let Some(capture) = &mut self.capture {
+            capture.before_change(hash, &entry);
+        }
         if entry.expires_at_ms != 0 {
             self.volatile -= 1;
         }
         Some(entry)
     }
 
-    /// Removes every key. O(1) here; the old table is dropped by the caller's choice of place.
-    pub fn clear(&mut self, version: u64) -> Table {
-        self.tombstones.fill(version);
+    /// Removes every key. O(1) here; the old table is dropped by the caller's choice of place,
+    /// unless a checkpoint still has to read it.
+    pub fn clear(&mut self, version: u64) -> Option<Table> {
+        self.tombstones.clear(version);
         self.volatile = 0;
         self.expiry.clear();
-        std::mem::replace(&mut self.table, Table::new(self.seed))
+        let table = std::mem::replace(&mut self.table, Table::new(self.seed));
+        match &mut self.capture {
+            Some(capture) => capture.cleared(table),
+            None => Some(table),
+        }
     }
 
     /// What WATCH compares: changes whenever the key is changed, created or deleted.
@@ -236,7 +256,7 @@ impl Database {
             Some(entry) if !entry.is_expired(now_ms) => entry.version,
             // An expired key counts as deleted at its time: told apart from every version.
             Some(entry) => entry.version | 1 << 63,
-            None => self.tombstones[hash.order() as usize / 128 % TOMBSTONES],
+            None => self.tombstones.of(slot_of(key)),
         }
     }
 
@@ -273,5 +293,43 @@ impl Database {
         }
     }
 
-    fn capture_key(&mut self, _hash: Hash64, _key: &[u8]) {}
+    /// Begins a checkpoint with the present state, as database `db`. Ends one under way.
+    pub(super) fn begin_capture(&mut self, db: u8, upto_version: u64) {
+        let capture = Capture::new(db, upto_version, &self.table, &self.tombstones);
+        self.capture = Some(Box::new(capture));
+    }
+
+    /// The next slice of the checkpoint. Answers whether it was the last.
+    pub(super) fn capture_slice(&mut self, limit: usize, out: &mut Vec<u8>) -> bool {
+        match &mut self.capture {
+            Some(capture) => capture.slice(&self.table, limit, out),
+            None => true,
+        }
+    }
+
+    pub(super) fn capture(&self) -> Option<&Capture> {
+        self.capture.as_deref()
+    }
+
+    /// Forgets the checkpoint. Answers with the table that only it still held.
+    pub(super) fn end_capture(&mut self) -> Option<Table> {
+        self.capture.take()?.into_orphan()
+    }
+
+    #[cfg(test)]
+    pub(super) fn tombstones(&self) -> &Tombstones {
+        &self.tombstones
+    }
+
+    /// Takes over tombstones from an image.
+    pub(super) fn restore_tombstones(
+        &mut self,
+        cleared_version: u64,
+        slots: impl Iterator<Item = (u16, u64)>,
+    ) {
+        self.tombstones.merge_cleared(cleared_version);
+        for (slot, version) in slots {
+            self.tombstones.merge(slot, version);
+        }
+    }
 }

@@ -13,13 +13,18 @@
 //!
 //! Not done here: slots, shards and loans (`shard/`), which keys a command touches (`command/`).
 
+mod capture;
 mod database;
+mod digest;
 mod entry;
 mod expiry;
+mod image;
 mod table;
+mod tombstones;
 
 pub use database::{Database, EntryMut};
 pub use entry::Entry;
+pub use image::Slice;
 pub use table::{Hash64, Table};
 
 use crate::limits::DATABASES;
@@ -58,3 +63,7 @@ impl Keyspace {
         self.databases.swap(a, b);
     }
 }
+
+#[cfg(test)]
+#[path = "capture_tests.rs"]
+mod capture_tests;

@@ -9,9 +9,12 @@
 //!
 //! Not done here: what commands make of them (`command/`), expiry (`keyspace/`).
 
+pub mod chunk;
+mod digest;
 mod image;
 mod text;
 
+pub use digest::{DIGEST_BYTES, Digest};
 pub use image::{ImageError, ImageReader};
 pub use text::Text;
 
