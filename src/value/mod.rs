@@ -9,9 +9,11 @@
 //!
 //! Not done here: what commands make of them (`command/`), expiry (`keyspace/`).
 
+mod extended;
 mod image;
 mod text;
 
+pub use extended::Extended;
 pub use image::{ImageError, ImageReader};
 pub use text::Text;
 
