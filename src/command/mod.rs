@@ -12,6 +12,9 @@
 //! those commands have a spec here and no handler.
 
 mod context;
+mod expiry;
+#[cfg(test)]
+mod golden;
 mod keys;
 pub mod mutation;
 mod spec;
