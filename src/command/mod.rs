@@ -13,6 +13,7 @@
 
 mod context;
 mod expiry;
+pub mod glob;
 #[cfg(test)]
 mod golden;
 mod keys;

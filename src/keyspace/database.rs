@@ -202,6 +202,16 @@ impl Database {
         Some(entry)
     }
 
+    /// Takes a key out when it is past its expiry at `now_ms`. Answers whether it was. O(1).
+    pub fn remove_expired(&mut self, key: &[u8], now_ms: u64, version: u64) -> bool {
+        let entry = self.table.get(self.table.hash(key), key);
+        let is_expired = entry.is_some_and(|entry| entry.is_expired(now_ms));
+        if is_expired {
+            self.remove(key, version);
+        }
+        is_expired
+    }
+
     /// Puts an entry (back) as it is, version included: loans coming home and recovery.
     pub fn put_entry(&mut self, entry: Entry) {
         let hash = self.table.hash(entry.key.bytes().unwrap_or_default());

@@ -20,7 +20,7 @@ mod table;
 
 pub use database::{Database, EntryMut};
 pub use entry::Entry;
-pub use table::{Hash64, Table};
+pub use table::{Hash64, SCAN_ORDER_BITS, Table};
 
 use crate::limits::DATABASES;
 

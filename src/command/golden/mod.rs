@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use crate::keyspace::Keyspace;
 use crate::resp::{Args, Decoded, Decoder, Error, Protocol, encode};
 
-use super::{Context, Rng, by_name};
+use super::{Context, Rng, Spec, by_name, table};
 
 /// Where the clock stands unless a script sets it: some day in 2023.
 const NOW_MS: u64 = 1_700_000_000_000;
@@ -62,7 +62,7 @@ impl Scene {
             shards: 1,
             resp3: self.protocol == Protocol::Resp3,
         };
-        let outcome = match by_name(args.get(0)) {
+        let outcome = match command(args.get(0)) {
             None => Err(Error::fixed("ERR unknown command")),
             Some(spec) if !spec.accepts(args.len()) => Err(Error::arity(spec.name)),
             Some(spec) => match spec.handler {
@@ -98,6 +98,12 @@ impl Scene {
             other => panic!("no directive is called {other}"),
         }
     }
+}
+
+/// The command of this name, one that no client can send included.
+fn command(name: &[u8]) -> Option<&'static Spec> {
+    let is_named = |spec: &&&Spec| spec.name.as_bytes().eq_ignore_ascii_case(name);
+    by_name(name).or_else(|| table().iter().find(is_named).copied())
 }
 
 /// A line's words, in the decoder that took them apart.

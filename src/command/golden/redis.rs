@@ -89,7 +89,8 @@ impl Redis {
         }
     }
 
-    fn reset(&mut self) {
+    /// Back to an empty server and a fresh connection's state.
+    pub fn reset(&mut self) {
         self.run_line("HELLO 2");
         self.run_line("SELECT 0");
         self.run_line("FLUSHALL");
