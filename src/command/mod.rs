@@ -11,6 +11,7 @@
 //! One file per family. Not done here: what acts on connections, cores or the node (`node/`);
 //! those commands have a spec here and no handler.
 
+mod bitmap;
 mod context;
 mod expiry;
 pub mod glob;

@@ -9,15 +9,21 @@
 //! | 200-249 | hash |
 //! | 250-319 | sorted set |
 //! | 320-349 | transaction |
+//! | 350-369 | bitmap |
 //! | 400-499 | connection and server |
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::spec::Spec;
-use super::{keys, string, transaction};
+use super::{bitmap, keys, string, transaction};
 
-const FAMILIES: &[&[Spec]] = &[string::SPECS, keys::SPECS, transaction::SPECS];
+const FAMILIES: &[&[Spec]] = &[
+    string::SPECS,
+    keys::SPECS,
+    transaction::SPECS,
+    bitmap::SPECS,
+];
 
 /// Longest name that the fast look-up takes; others go by the map.
 const SHORT_MAX: usize = 16;

@@ -38,6 +38,19 @@ const COMMANDS: &[&str] = &[
     "MSETNX k v k v",
     "SET k f",
     "SET k i",
+    "SETBIT k o b",
+    "GETBIT k o",
+    "BITCOUNT k",
+    "BITCOUNT k n n [BIT]",
+    "BITPOS k b",
+    "BITPOS k b n",
+    "BITPOS k b n n [BIT]",
+    "BITOP AND k k k",
+    "BITOP OR k k k k",
+    "BITOP XOR k k k",
+    "BITOP NOT k k",
+    "BITFIELD k [OVERFLOW w] INCRBY u o i SET u o i [OVERFLOW w] INCRBY u o n",
+    "BITFIELD_RO k GET u o GET u o",
     "DEL k [k]",
     "UNLINK k",
     "EXISTS k k",
@@ -86,6 +99,9 @@ fn argument(rng: &mut Rng, kind: &str) -> String {
             }
         }
         "t" => pick(rng, &["100", "1000", "5000", "0", "-1", "x"]).into(),
+        "o" => (rng.below(200) as i64 - 3).to_string(),
+        "u" => format!("{}{}", pick(rng, &["i", "u"]), rng.below(65)),
+        "w" => pick(rng, &["WRAP", "SAT", "FAIL"]).into(),
         "b" => rng.below(2).to_string(),
         "p" => {
             let parts = [
@@ -149,6 +165,8 @@ fn agree(command: &str, ours: &str, theirs: &str) -> bool {
     };
     match command {
         "KEYS" => sorted(ours) == sorted(theirs),
+        // A bit that is written as it was makes Redis keep the string otherwise.
+        "OBJECT" => ours == theirs || theirs == "\"raw\"",
         "TTL" | "EXPIRETIME" => match (number(ours), number(theirs)) {
             (Some(ours), Some(theirs)) => (ours - theirs).abs() <= 1 && (ours < 0) == (theirs < 0),
             _ => ours == theirs,

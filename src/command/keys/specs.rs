@@ -251,12 +251,7 @@ pub(in crate::command) const SPECS: &[Spec] = &[
         since: "0.1.0",
         complexity: "O(N) where N is the number of keys.",
         summary: "Removes keys that are past their expiry; proposed by the leader.",
-        ..spec(
-            EXPIRE,
-            "__expire",
-            -2,
-            Flags::WRITE.or(Flags::FAST),
-        )
+        ..spec(EXPIRE, "__expire", -2, Flags::WRITE.or(Flags::FAST))
     },
 ];
 
