@@ -113,7 +113,7 @@ impl Extended {
     }
 
     /// The sum, rounded to even; infinite on overflow. `None` where it would be no number.
-    pub fn add(self, other: Extended) -> Option<Extended> {
+    pub fn plus(self, other: Extended) -> Option<Extended> {
         if self.infinite || other.infinite {
             let sum = if self.infinite { self } else { other };
             let opposed = self.infinite && other.infinite && self.negative != other.negative;
@@ -339,7 +339,7 @@ mod tests {
 
     fn sum(a: &str, b: &str) -> String {
         let parse = |text: &str| Extended::parse(text.as_bytes()).unwrap();
-        parse(a).add(parse(b)).unwrap().print()
+        parse(a).plus(parse(b)).unwrap().print()
     }
 
     #[test]
@@ -374,9 +374,9 @@ mod tests {
         }
         let infinite = Extended::parse(b"-inf").unwrap();
         assert!(!infinite.is_finite());
-        assert_eq!(infinite.add(Extended::parse(b"+inf").unwrap()), None);
+        assert_eq!(infinite.plus(Extended::parse(b"+inf").unwrap()), None);
         let largest = Extended::parse(b"1.18e4932").unwrap();
-        assert!(!largest.add(largest).unwrap().is_finite());
+        assert!(!largest.plus(largest).unwrap().is_finite());
         assert_eq!(largest.print().len(), 4933);
     }
 }

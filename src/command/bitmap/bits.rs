@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn counting_and_finding_agree_with_looking_at_each_bit() {
-        let bytes: Vec<u8> = (0..40u32).map(|n| (n * n * 37 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..40u32).map(|n| ((n * n * 37) >> 3) as u8).collect();
         let bytes = [&[0; 11][..], &bytes, &[0xFF; 9]].concat();
         for start in 0..bytes.len() * 8 {
             for end in (start..=bytes.len() * 8).step_by(7) {

@@ -50,7 +50,7 @@ pub(super) fn incrbyfloat<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> O
     let before = Extended::parse(&before).ok_or(Error::NOT_FLOAT)?;
     let by = Extended::parse(args.get(2)).ok_or(Error::NOT_FLOAT)?;
     let after = before
-        .add(by)
+        .plus(by)
         .filter(|sum| sum.is_finite())
         .ok_or(Error::fixed("ERR increment would produce NaN or Infinity"))?
         .print();
