@@ -36,6 +36,8 @@ pub(super) struct Scene {
     pub now_ms: u64,
     pub version: u64,
     pub protocol: Protocol,
+    pub shard: usize,
+    pub shards: usize,
 }
 
 impl Scene {
@@ -46,6 +48,8 @@ impl Scene {
             now_ms: NOW_MS,
             version: 0,
             protocol: Protocol::Resp2,
+            shard: 0,
+            shards: 1,
         }
     }
 
@@ -58,8 +62,8 @@ impl Scene {
             now_ms: self.now_ms,
             version: self.version,
             rng: Rng::new(self.version),
-            shard: 0,
-            shards: 1,
+            shard: self.shard,
+            shards: self.shards,
             resp3: self.protocol == Protocol::Resp3,
         };
         let outcome = match command(args.get(0)) {

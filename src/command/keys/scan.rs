@@ -156,7 +156,61 @@ pub(super) fn randomkey<'k>(context: &'k mut Context<'_>, _args: Args<'_>) -> Ou
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use super::super::super::golden::Scene;
     use super::*;
+    use crate::slot::{shard_of, slot_of};
+
+    /// One call of SCAN on the shard that the cursor names: the next cursor, and the keys.
+    fn call(scenes: &mut [Scene], cursor: u64, count: usize) -> (u64, Vec<String>) {
+        let scene = &mut scenes[cursor_shard(cursor, scenes.len())];
+        let reply = scene.run_line(&format!("SCAN {cursor} COUNT {count}"));
+        let reply = String::from_utf8(reply).unwrap();
+        let mut bulks = reply
+            .split("\r\n")
+            .filter(|line| !line.starts_with(['*', '$']));
+        let next = bulks.next().unwrap().parse().unwrap();
+        let keys = bulks.filter(|line| !line.is_empty());
+        (next, keys.map(str::to_string).collect())
+    }
+
+    #[test]
+    fn a_scan_of_changing_shards_meets_what_stays_exactly_once() {
+        for (shards, count) in [(1, 10), (3, 1), (3, 100), (4, 1_000_000)] {
+            let mut scenes: Vec<Scene> = (0..shards).map(|_| Scene::new()).collect();
+            for (shard, scene) in scenes.iter_mut().enumerate() {
+                (scene.shard, scene.shards) = (shard, shards);
+            }
+            let home = |key: &str| shard_of(slot_of(key.as_bytes()), shards);
+            let run = |scenes: &mut [Scene], command: &str, key: String| {
+                scenes[home(&key)].run_line(&format!("{command} {key} v"));
+            };
+            (0..3000).for_each(|n| run(&mut scenes, "SET", format!("stay:{n}")));
+            let mut met: HashMap<String, usize> = HashMap::new();
+            let (mut cursor, mut calls) = (0, 0);
+            loop {
+                let (next, keys) = call(&mut scenes, cursor, count);
+                keys.into_iter()
+                    .for_each(|key| *met.entry(key).or_default() += 1);
+                for n in 0..5 {
+                    run(&mut scenes, "SET", format!("new:{calls}:{n}"));
+                    if calls > 500 {
+                        run(&mut scenes, "DEL", format!("new:{}:{n}", calls - 500));
+                    }
+                }
+                cursor = next;
+                calls += 1;
+                if cursor == 0 {
+                    break;
+                }
+            }
+            for n in 0..3000 {
+                assert_eq!(met.get(&format!("stay:{n}")), Some(&1), "{n} of {shards}");
+            }
+            assert!(calls >= shards && calls >= 3000 / count / 4);
+        }
+    }
 
     #[test]
     fn cursors_come_back_within_52_bits() {
