@@ -123,6 +123,12 @@ impl Context<'_> {
         self.database_mut().set(key, value, expires_at_ms, version);
     }
 
+    /// Moves the expiry of a key that is there; 0 takes it away.
+    pub fn set_expiry(&mut self, key: &[u8], expires_at_ms: u64) {
+        let version = self.version;
+        self.database_mut().set_expiry(key, expires_at_ms, version);
+    }
+
     /// Removes a key. Answers whether it was there (a key past its expiry was not).
     pub fn remove(&mut self, key: &[u8]) -> bool {
         let (version, now_ms) = (self.version, self.now_ms);

@@ -12,10 +12,15 @@
 //! those commands have a spec here and no handler.
 
 mod access;
+mod bitmap;
 pub mod configure;
 mod connection;
 mod context;
 mod diagnostics;
+mod expiry;
+pub mod glob;
+#[cfg(test)]
+mod golden;
 mod help;
 mod introspect;
 mod keys;

@@ -9,13 +9,16 @@
 //! | 200-249 | hash |
 //! | 250-319 | sorted set |
 //! | 320-349 | transaction |
+//! | 350-369 | bitmap |
 //! | 400-499 | connection and server |
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::spec::Spec;
-use super::{connection, diagnostics, keys, multi, server, string, transaction};
+use super::{
+    bitmap, connection, diagnostics, keys, multi, server, string, transaction,
+};
 
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
@@ -25,6 +28,7 @@ const FAMILIES: &[&[Spec]] = &[
     connection::SPECS,
     server::SPECS,
     diagnostics::SPECS,
+    bitmap::SPECS,
 ];
 
 /// Longest name that the fast look-up takes; others go by the map.

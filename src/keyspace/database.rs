@@ -197,6 +197,16 @@ impl Database {
         Some(entry)
     }
 
+    /// Takes a key out when it is past its expiry at `now_ms`. Answers whether it was. O(1).
+    pub fn remove_expired(&mut self, key: &[u8], now_ms: u64, version: u64) -> bool {
+        let entry = self.table.get(self.table.hash(key), key);
+        let is_expired = entry.is_some_and(|entry| entry.is_expired(now_ms));
+        if is_expired {
+            self.remove(key, version);
+        }
+        is_expired
+    }
+
     /// When a key of `key`'s slot was last deleted; 0 = never. It travels with a loan, there and
     /// back, so that [`Database::version_of`] an absent key is the same on whichever shard it is
     /// asked.

@@ -25,7 +25,7 @@ mod tombstones;
 pub use database::{Database, EntryMut};
 pub use entry::Entry;
 pub use image::Slice;
-pub use table::{Hash64, Table};
+pub use table::{Hash64, SCAN_ORDER_BITS, Table};
 
 use crate::limits::DATABASES;
 

@@ -22,6 +22,12 @@ const MERGE_ENTRIES_MAX: usize = 224;
 /// Places of the directory are bounded by 2^32: 3.8 G keys a shard and database.
 const DEPTH_MAX: u32 = 32;
 
+/// Bits of the order, from the top, that tell where a scan goes on: what a client's cursor has
+/// room for. Entries that agree in all of them are met together.
+pub const SCAN_ORDER_BITS: u32 = 38;
+
+const _: () = assert!(SCAN_ORDER_BITS >= DEPTH_MAX);
+
 /// A key's hash under the table's seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hash64(u64);
@@ -238,9 +244,10 @@ impl Table {
     }
 
     /// Visits entries from `cursor` on in the order of scans, about `count` of them, and answers
-    /// the cursor to go on from, or 0 at the end. `visit` may meet expired entries.
+    /// the cursor to go on from, or 0 at the end: a place in the order of which all but the top
+    /// [`SCAN_ORDER_BITS`] are 0. `visit` may meet expired entries.
     ///
-    /// O(count + a segment's size). Entries with one order are always met in the same call.
+    /// O(count + a segment's size).
     pub fn scan<'t>(&'t self, cursor: u64, count: usize, mut visit: impl FnMut(&'t Entry)) -> u64 {
         let mut at = cursor;
         let mut met = 0;
@@ -258,7 +265,7 @@ impl Table {
             let upto = if parts == 1 {
                 last
             } else {
-                last.min(at.saturating_add(width / parts))
+                last.min(at.saturating_add(width / parts) | u64::MAX >> SCAN_ORDER_BITS)
             };
             for entry in &segment.entries {
                 let order = self.hash(entry.key.bytes().unwrap_or_default()).order();

@@ -11,10 +11,12 @@
 
 pub mod chunk;
 mod digest;
+mod extended;
 mod image;
 mod text;
 
 pub use digest::{DIGEST_BYTES, Digest};
+pub use extended::Extended;
 pub use image::{ImageError, ImageReader};
 pub use text::Text;
 

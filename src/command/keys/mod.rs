@@ -1,0 +1,45 @@
+//! Commands on keys whatever they hold: existence, expiry, renaming, scanning.
+//!
+//! Invariants
+//! - A key whose expiry is set to a time that has passed is removed at once, as Redis does: none
+//!   is in the keyspace whose expiry had passed when it was set.
+//! - What is copied or renamed takes its expiry along.
+//!
+//! Not done here: whether a key that is lent for `COPY .. DB` or `MOVE` lies in another database
+//! (the loan brings it under the same number of database).
+
+mod databases;
+mod dump;
+mod lifetime;
+mod object;
+mod place;
+mod scan;
+mod specs;
+
+pub use scan::cursor_shard;
+pub use specs::EXPIRE;
+pub(super) use specs::SPECS;
+
+use crate::resp::{Args, Reply};
+
+use super::context::Context;
+use super::spec::Outcome;
+
+fn del<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    let removed = args.iter_from(1).filter(|key| context.remove(key)).count();
+    Ok(Reply::count(removed))
+}
+
+/// `EXISTS` and `TOUCH`: a key named twice counts twice.
+fn exists<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    let mut keys = args.iter_from(1).map(|key| context.entry(key).is_some());
+    let count = keys.by_ref().filter(|is_there| *is_there).count();
+    Ok(Reply::count(count))
+}
+
+fn type_of<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    let entry = context.entry(args.get(1));
+    Ok(Reply::Simple(
+        entry.map_or("none", |entry| entry.value.type_name()),
+    ))
+}
