@@ -11,13 +11,19 @@
 //! One file per family. Not done here: what acts on connections, cores or the node (`node/`);
 //! those commands have a spec here and no handler.
 
+mod argument;
 mod context;
+mod draw;
+mod hash;
 mod keys;
+mod list;
 pub mod mutation;
+mod set;
 mod spec;
 mod string;
 mod table;
 mod transaction;
+mod zset;
 
 pub use context::{Context, Rng};
 pub use keys::{EXPIRE, cursor_shard};

@@ -15,9 +15,17 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::spec::Spec;
-use super::{keys, string, transaction};
+use super::{hash, keys, list, set, string, transaction, zset};
 
-const FAMILIES: &[&[Spec]] = &[string::SPECS, keys::SPECS, transaction::SPECS];
+const FAMILIES: &[&[Spec]] = &[
+    string::SPECS,
+    keys::SPECS,
+    list::SPECS,
+    set::SPECS,
+    hash::SPECS,
+    zset::SPECS,
+    transaction::SPECS,
+];
 
 /// Longest name that the fast look-up takes; others go by the map.
 const SHORT_MAX: usize = 16;

@@ -616,9 +616,14 @@ impl Shard {
     fn own_share(&mut self, command: &Command<'_>, args: Args<'_>) -> Reply<'static> {
         let protocol = command.item.map_or(Protocol::Resp2, |item| item.protocol);
         let place = (self.id, self.shards);
-        run_on(&mut self.keyspace, place, command, args, protocol, |reply| {
-            reply.into_owned()
-        })
+        run_on(
+            &mut self.keyspace,
+            place,
+            command,
+            args,
+            protocol,
+            |reply| reply.into_owned(),
+        )
     }
 }
 

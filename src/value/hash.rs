@@ -159,7 +159,10 @@ mod tests {
     fn image_keeps_order_and_bytes() {
         let mut hash = Hash::default();
         for number in 0..600 {
-            hash.insert(format!("field {number}").as_bytes(), &vec![b'v'; number % 40]);
+            hash.insert(
+                format!("field {number}").as_bytes(),
+                &vec![b'v'; number % 40],
+            );
         }
         for number in (0..600).step_by(5) {
             assert!(hash.remove(format!("field {number}").as_bytes()));

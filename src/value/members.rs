@@ -57,17 +57,6 @@ impl<V> Members<V> {
         }
     }
 
-    #[inline]
-    pub(super) fn get_mut(&mut self, name: &[u8]) -> Option<&mut V> {
-        match &mut self.form {
-            Form::Small(members) => members
-                .iter_mut()
-                .find(|(found, _)| raw(found) == name)
-                .map(|(_, value)| value),
-            Form::Large(members) => members.get_mut(&Probe(name)),
-        }
-    }
-
     /// Attaches `value` to `name`; a new member comes last. Answers what was attached before.
     pub(super) fn insert(&mut self, name: &[u8], value: V) -> Option<V> {
         match &mut self.form {
@@ -111,9 +100,7 @@ impl<V> Members<V> {
     /// Takes the member at `index` out; the last one takes its index.
     pub(super) fn remove_at(&mut self, index: usize) -> Option<(Text, V)> {
         let removed = match &mut self.form {
-            Form::Small(members) => {
-                (index < members.len()).then(|| members.swap_remove(index))?
-            }
+            Form::Small(members) => (index < members.len()).then(|| members.swap_remove(index))?,
             Form::Large(members) => {
                 let (name, value) = members.swap_remove_index(index)?;
                 (name.0, value)
@@ -256,7 +243,10 @@ mod tests {
             for number in 0..40 + round {
                 members.insert(format!("m{number}").as_bytes(), ());
             }
-            let stays: Vec<String> = (0..40 + round).step_by(3).map(|n| format!("m{n}")).collect();
+            let stays: Vec<String> = (0..40 + round)
+                .step_by(3)
+                .map(|n| format!("m{n}"))
+                .collect();
             let mut seen = std::collections::HashSet::new();
             let mut cursor = 0;
             loop {
@@ -279,7 +269,10 @@ mod tests {
                 }
             }
             for name in &stays {
-                assert!(seen.contains(name.as_bytes()), "round {round}: {name} missed");
+                assert!(
+                    seen.contains(name.as_bytes()),
+                    "round {round}: {name} missed"
+                );
             }
         }
     }

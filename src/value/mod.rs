@@ -18,8 +18,8 @@ mod set;
 mod text;
 mod zset;
 
-pub use image::{ImageError, ImageReader};
 pub use hash::Hash;
+pub use image::{ImageError, ImageReader};
 pub use list::List;
 pub use set::Set;
 pub use text::Text;

@@ -340,7 +340,11 @@ mod tests {
                 assert_eq!(forth.len(), b - a);
                 assert!(forth.iter().zip(&model[a..b]).all(|(f, m)| same(f, m)));
                 let back: Vec<_> = order.range(a, b).rev().collect();
-                assert!(back.iter().zip(model[a..b].iter().rev()).all(|(f, m)| same(f, m)));
+                assert!(
+                    back.iter()
+                        .zip(model[a..b].iter().rev())
+                        .all(|(f, m)| same(f, m))
+                );
             }
         }
         while let Some(first) = order.remove_at(0) {

@@ -198,8 +198,9 @@ mod tests {
         let back = Set::read_image(&mut ImageReader::new(&image)).unwrap();
         assert!(set.iter().eq(back.iter()));
         assert_eq!(back.encoding(), set.encoding());
-        assert!((0..image.len()).all(|cut| {
-            Set::read_image(&mut ImageReader::new(&image[..cut])).is_err()
-        }));
+        assert!(
+            (0..image.len())
+                .all(|cut| { Set::read_image(&mut ImageReader::new(&image[..cut])).is_err() })
+        );
     }
 }

@@ -53,7 +53,11 @@ impl SortedSet {
         assert!(!score.is_nan(), "a score is a number");
         let before = self.scores.insert(member, score);
         match before {
-            Some(before) if before == score => return Some(before),
+            Some(before) if before == score => {
+                // Zero has two signs and one place in the order: the first one stays.
+                self.scores.insert(member, before);
+                return Some(before);
+            }
             Some(before) => {
                 let rank = self.rank_of(before, member);
                 self.order.remove_at(rank);
@@ -109,6 +113,13 @@ impl SortedSet {
             .map(|item| (raw(&item.member), item.score))
     }
 
+    /// Member and score at `index` of the order of their history. O(1).
+    pub fn at(&self, index: usize) -> Option<(&[u8], f64)> {
+        self.scores
+            .at(index)
+            .map(|(member, score)| (raw(member), *score))
+    }
+
     /// Members and scores in the order of their history, which is what scans go by.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], f64)> {
         self.scores
@@ -125,7 +136,11 @@ impl SortedSet {
     }
 
     pub(super) fn encoding(&self) -> &'static str {
-        if self.outgrown { "skiplist" } else { "listpack" }
+        if self.outgrown {
+            "skiplist"
+        } else {
+            "listpack"
+        }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
