@@ -9,6 +9,7 @@
 //!
 //! Not done here: what commands make of them (`command/`), expiry (`keyspace/`).
 
+mod extended;
 mod hash;
 mod image;
 mod list;
@@ -18,6 +19,7 @@ mod set;
 mod text;
 mod zset;
 
+pub use extended::Extended;
 pub use hash::Hash;
 pub use image::{ImageError, ImageReader};
 pub use list::List;
