@@ -14,10 +14,12 @@
 mod argument;
 mod context;
 mod draw;
+pub mod glob;
 mod hash;
 mod keys;
 mod list;
 pub mod mutation;
+mod scan;
 mod set;
 mod spec;
 mod string;

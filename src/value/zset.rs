@@ -51,13 +51,11 @@ impl SortedSet {
     /// When `score` is NaN: callers refuse it.
     pub fn insert(&mut self, member: &[u8], score: f64) -> Option<f64> {
         assert!(!score.is_nan(), "a score is a number");
+        // Minus zero is no score of its own: it becomes zero.
+        let score = score + 0.0;
         let before = self.scores.insert(member, score);
         match before {
-            Some(before) if before == score => {
-                // Zero has two signs and one place in the order: the first one stays.
-                self.scores.insert(member, before);
-                return Some(before);
-            }
+            Some(before) if before == score => return Some(before),
             Some(before) => {
                 let rank = self.rank_of(before, member);
                 self.order.remove_at(rank);

@@ -4,7 +4,7 @@ use crate::command::argument::integer;
 use crate::command::context::Context;
 use crate::command::spec::Outcome;
 use crate::resp::{Args, Error, Reply, parse_int};
-use crate::value::{Hash, Kind};
+use crate::value::{Extended, Hash, Kind};
 
 pub(super) fn hset<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
     set(context, args, "hset").map(Reply::count)
@@ -107,4 +107,24 @@ pub(super) fn hincrby<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outco
         .change_or_create(key, Hash::default)?
         .insert(field, after.to_string().as_bytes());
     Ok(Reply::Int(after))
+}
+
+pub(super) fn hincrbyfloat<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    let by = Extended::parse(args.get(3)).ok_or(Error::NOT_FLOAT)?;
+    if !by.is_finite() {
+        return Err(Error::fixed("ERR value is NaN or Infinity"));
+    }
+    let (key, field) = (args.get(1), args.get(2));
+    let hash = context.read::<Hash>(key)?;
+    let before = hash.and_then(|hash| hash.get(field)).unwrap_or(b"0");
+    let after = Extended::parse(before)
+        .ok_or(Error::fixed("ERR hash value is not a float"))?
+        .add(by)
+        .filter(|sum| sum.is_finite())
+        .ok_or(Error::fixed("ERR increment would produce NaN or Infinity"))?
+        .print();
+    context
+        .change_or_create(key, Hash::default)?
+        .insert(field, after.as_bytes());
+    Ok(Reply::bulk_owned(after))
 }

@@ -129,10 +129,23 @@ pub(super) const SPECS: &[Spec] = &[
         ..spec(212, "hincrby", 4, GROW_FAST)
     },
     Spec {
+        handler: Some(fields::hincrbyfloat),
+        since: "2.6.0",
+        summary: "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't exist.",
+        ..spec(213, "hincrbyfloat", 4, GROW_FAST)
+    },
+    Spec {
         handler: Some(whole::hrandfield),
         since: "6.2.0",
         complexity: "O(N) where N is the number of fields returned",
         summary: "Returns one or more random fields from a hash.",
         ..spec(214, "hrandfield", -2, READ)
+    },
+    Spec {
+        handler: Some(whole::hscan),
+        since: "2.8.0",
+        complexity: "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
+        summary: "Iterates over fields and values of a hash.",
+        ..spec(215, "hscan", -3, READ)
     },
 ];

@@ -3,6 +3,7 @@
 use crate::command::argument::negatable;
 use crate::command::context::Context;
 use crate::command::draw;
+use crate::command::scan;
 use crate::command::spec::Outcome;
 use crate::resp::{Args, Error, Reply};
 use crate::value::Hash;
@@ -74,4 +75,17 @@ pub(super) fn hrandfield<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Ou
         }
     }
     Ok(Reply::Array(replies))
+}
+
+pub(super) fn hscan<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    let cursor = scan::cursor(args)?;
+    let Some(hash) = context.read::<Hash>(args.get(1))? else {
+        return Ok(scan::reply(0, Vec::new()));
+    };
+    let options = scan::Options::parse(args)?;
+    let (next, fields) = hash.scan(cursor, options.count);
+    let found = fields
+        .filter(|(field, _)| options.select(field))
+        .flat_map(|(field, value)| [Reply::bulk(field), Reply::bulk(value)]);
+    Ok(scan::reply(next, found.collect()))
 }

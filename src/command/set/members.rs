@@ -3,6 +3,7 @@
 use crate::command::argument::{count, negatable};
 use crate::command::context::Context;
 use crate::command::draw;
+use crate::command::scan;
 use crate::command::spec::Outcome;
 use crate::resp::{Args, Error, Reply};
 use crate::value::{Kind, Set};
@@ -148,4 +149,15 @@ pub(super) fn srandmember<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> O
         }
         None => member(rng.below(set.len())),
     })
+}
+
+pub(super) fn sscan<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    let cursor = scan::cursor(args)?;
+    let Some(set) = context.read::<Set>(args.get(1))? else {
+        return Ok(scan::reply(0, Vec::new()));
+    };
+    let options = scan::Options::parse(args)?;
+    let (next, members) = set.scan(cursor, options.count);
+    let found = members.filter(|member| options.select(member));
+    Ok(scan::reply(next, found.map(Reply::bulk).collect()))
 }

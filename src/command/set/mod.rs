@@ -158,4 +158,11 @@ pub(super) const SPECS: &[Spec] = &[
         summary: "Returns the number of members of the intersect of multiple sets.",
         ..spec(165, "sintercard", -3, READ.or(Flags::MOVABLE_KEYS))
     },
+    Spec {
+        handler: Some(members::sscan),
+        since: "2.8.0",
+        complexity: "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
+        summary: "Iterates over members of a set.",
+        ..spec(166, "sscan", -3, READ)
+    },
 ];

@@ -39,14 +39,15 @@ impl Aggregate {
         match self {
             // The infinities cancel out.
             Aggregate::Sum => number(a + b),
-            Aggregate::Min => a.min(b),
-            Aggregate::Max => a.max(b),
+            Aggregate::Min => number(a.min(b)),
+            Aggregate::Max => number(a.max(b)),
         }
     }
 }
 
+/// A product or sum as a score: neither NaN nor minus zero.
 fn number(score: f64) -> f64 {
-    if score.is_nan() { 0.0 } else { score }
+    if score.is_nan() { 0.0 } else { score + 0.0 }
 }
 
 /// An operand.
@@ -196,8 +197,8 @@ impl<'c> Request<'c> {
         first.iter().filter_map(move |(member, score)| {
             let mut joined = number(weight * score);
             for (source, weight) in &self.sources[1..] {
-                let score = number(weight * source.score(member)?);
-                joined = self.aggregate.join(joined, score);
+                // Not made a number first: an undefined product makes the sum 0, as in Redis.
+                joined = self.aggregate.join(joined, weight * source.score(member)?);
             }
             Some((member, joined))
         })

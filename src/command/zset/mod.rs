@@ -278,4 +278,11 @@ pub(super) const SPECS: &[Spec] = &[
         summary: "Returns the number of members of the intersect of multiple sorted sets.",
         ..spec(280, "zintercard", -3, READ.or(Flags::MOVABLE_KEYS))
     },
+    Spec {
+        handler: Some(score::zscan),
+        since: "2.8.0",
+        complexity: "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
+        summary: "Iterates over members and scores of a sorted set.",
+        ..spec(281, "zscan", -3, READ)
+    },
 ];

@@ -54,8 +54,8 @@ impl<'a> Query<'a> {
             at += 1;
         }
         let (by, reverse) = (by.unwrap_or(By::Rank), reverse.unwrap_or(false));
-        // A count of -1 is no limit, whatever the offset.
-        if by == By::Rank && limit.is_some_and(|(_, count)| count != -1) {
+        // As Redis has it, ranks go with a count of -1, and then the offset means nothing.
+        if by == By::Rank && limit.take_if(|(_, count)| *count == -1).is_none() && limit.is_some() {
             return Err(Error::fixed(
                 "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
             ));

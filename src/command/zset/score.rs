@@ -3,8 +3,9 @@
 use crate::command::argument::negatable;
 use crate::command::context::Context;
 use crate::command::draw;
+use crate::command::scan;
 use crate::command::spec::Outcome;
-use crate::resp::{Args, Error, Reply};
+use crate::resp::{Args, Error, Reply, format_double};
 use crate::value::SortedSet;
 
 use super::pairs::Pairs;
@@ -91,4 +92,21 @@ pub(super) fn zrandmember<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> O
         }
     }
     Ok(pairs.reply())
+}
+
+pub(super) fn zscan<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
+    let cursor = scan::cursor(args)?;
+    let Some(set) = context.read::<SortedSet>(args.get(1))? else {
+        return Ok(scan::reply(0, Vec::new()));
+    };
+    let options = scan::Options::parse(args)?;
+    let (next, members) = set.scan(cursor, options.count);
+    let found = members
+        .filter(|(member, _)| options.select(member))
+        .flat_map(|(member, score)| {
+            // Never a RESP3 double, in either protocol.
+            let score = format_double(score);
+            [Reply::bulk(member), Reply::bulk_owned(score)]
+        });
+    Ok(scan::reply(next, found.collect()))
 }
