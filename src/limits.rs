@@ -12,6 +12,10 @@ pub const ARGS_MAX: usize = 1024 * 1024;
 /// Longest inline command or protocol line in bytes, as Redis' `PROTO_INLINE_MAX_SIZE`.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 
+/// Most members that one command draws with repetition (`SRANDMEMBER key -n`). Redis has no bound
+/// here and answers until it is out of memory.
+pub const DRAWS_MAX: u64 = 4 * 1024 * 1024;
+
 /// Most cores (executors, shards) of one node. Shard ids fit a byte with room for markers.
 pub const CORES_MAX: usize = 128;
 

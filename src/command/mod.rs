@@ -12,29 +12,36 @@
 //! those commands have a spec here and no handler.
 
 mod access;
+mod argument;
 mod bitmap;
 pub mod configure;
 mod connection;
 mod context;
 mod diagnostics;
+mod draw;
 mod expiry;
 pub mod glob;
 #[cfg(test)]
 mod golden;
+mod hash;
 mod help;
 mod introspect;
 mod keys;
 pub mod latency;
 mod levels;
+mod list;
 pub mod memory;
 mod multi;
 pub mod mutation;
 mod resolve;
+mod scan;
 mod server;
+mod set;
 mod spec;
 mod string;
 mod table;
 mod transaction;
+mod zset;
 
 pub use access::Access;
 pub use context::{Context, Rng};

@@ -17,18 +17,22 @@ use std::sync::LazyLock;
 
 use super::spec::Spec;
 use super::{
-    bitmap, connection, diagnostics, keys, multi, server, string, transaction,
+    bitmap, connection, diagnostics, hash, keys, list, multi, server, set, string, transaction, zset,
 };
 
 const FAMILIES: &[&[Spec]] = &[
     string::SPECS,
     keys::SPECS,
+    bitmap::SPECS,
+    list::SPECS,
+    set::SPECS,
+    hash::SPECS,
+    zset::SPECS,
     transaction::SPECS,
     multi::SPECS,
     connection::SPECS,
     server::SPECS,
     diagnostics::SPECS,
-    bitmap::SPECS,
 ];
 
 /// Longest name that the fast look-up takes; others go by the map.

@@ -30,15 +30,21 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
 }
 
 /// A float as Redis' `getDoubleFromObject`: no blanks around it, `inf`/`infinity` with a sign and
-/// in any case, hexadecimal refused, NaN refused.
+/// in any case, hexadecimal refused, NaN refused, and so is what is too large or too small.
 pub fn parse_double(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
     let value: f64 = text.parse().ok()?;
-    (!value.is_nan()).then_some(value)
+    let is_lost = if value.is_infinite() {
+        !text.contains(['i', 'I'])
+    } else {
+        let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
+        value == 0.0 && mantissa.contains(|digit| matches!(digit, '1'..='9'))
+    };
+    (!value.is_nan() && !is_lost).then_some(value)
 }
 
-/// A double as Redis prints it (`%.17g` trimmed: the shortest form that reads back): `3`, `1.5`,
-/// `1e+30`, `inf`.
+/// A double as Redis 7.2 prints it, in the shortest form that reads back: `3`, `1.5`, `1e+30`,
+/// `1e-9`, `inf`.
 pub fn format_double(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "inf" } else { "-inf" }.to_string();
@@ -46,19 +52,26 @@ pub fn format_double(value: f64) -> String {
     if value == 0.0 {
         return if value.is_sign_negative() { "-0" } else { "0" }.to_string();
     }
-    if value.fract() == 0.0 && value.abs() < 1e17 {
+    // Whole numbers are printed as such in half the range of 64 bits.
+    if value.fract() == 0.0 && value.abs() <= (i64::MAX / 2) as f64 {
         return itoa::Buffer::new().format(value as i64).to_string();
     }
     let (digits, exponent) = shortest_digits(value);
     let sign = if value < 0.0 { "-" } else { "" };
-    // `%.17g` turns to scientific form below 1e-4 and from 1e17 on.
-    if (-4..17).contains(&exponent) {
+    // The power of ten of the last digit.
+    let scale = exponent - (digits.len() as i32 - 1);
+    let is_plain = if scale < 0 {
+        scale > -7 || exponent.abs() < 4
+    } else {
+        exponent < digits.len() as i32 + 7
+    };
+    if is_plain {
         format!("{sign}{}", plain(&digits, exponent))
     } else {
         let (first, rest) = digits.split_at(1);
         let point = if rest.is_empty() { "" } else { "." };
         let mark = if exponent < 0 { '-' } else { '+' };
-        format!("{sign}{first}{point}{rest}e{mark}{:02}", exponent.abs())
+        format!("{sign}{first}{point}{rest}e{mark}{}", exponent.abs())
     }
 }
 
@@ -114,9 +127,15 @@ mod tests {
             (1.5, "1.5"),
             (0.1, "0.1"),
             (-2.25, "-2.25"),
-            (1e17, "1e+17"),
+            (1e17, "100000000000000000"),
+            (4e18, "4000000000000000000"),
+            (1e23, "1e+23"),
             (1.2e30, "1.2e+30"),
-            (1e-5, "1e-05"),
+            (1e-5, "0.00001"),
+            (1e-9, "1e-9"),
+            (1.5e-9, "1.5e-9"),
+            (1234567.125, "1234567.125"),
+            (3.14159e-100, "3.14159e-100"),
             (0.0001, "0.0001"),
             (f64::NEG_INFINITY, "-inf"),
         ] {
@@ -125,6 +144,9 @@ mod tests {
         assert_eq!(parse_double(b"inf"), Some(f64::INFINITY));
         assert_eq!(parse_double(b"-INF"), Some(f64::NEG_INFINITY));
         assert_eq!(parse_double(b"nan"), None);
+        assert_eq!(parse_double(b"1e400"), None);
+        assert_eq!(parse_double(b"-1e-400"), None);
+        assert_eq!(parse_double(b"0e-400"), Some(0.0));
         assert_eq!(parse_double(b" 1"), None);
         assert_eq!(parse_double(b"1e3"), Some(1000.0));
     }

@@ -3,15 +3,22 @@
 //!
 //! | bytes | meaning |
 //! |---|---|
-//! | 1 | kind: 0 string |
+//! | 1 | kind: 0 string, 1 list, 2 set, 3 hash, 4 sorted set |
 //! | .. | content of the kind; every count and length is a 32-bit little-endian number |
 //!
-//! A string is its bytes to the end of a length-prefixed field. A change of this layout bumps the
+//! A string is a length-prefixed field. The others begin with a byte that says which representation
+//! Redis would have, and a count; then come fields: elements of a list in order, members of a set in
+//! order, field and value of a hash, member of a sorted set and its score (8 bytes, the bits of the
+//! double). A change of this layout bumps the
 //! version byte of the checkpoint.
 
-use super::{Text, Value};
+use super::{Hash, Kind, List, Set, SortedSet, Text, Value};
 
 const STRING: u8 = 0;
+const LIST: u8 = 1;
+const SET: u8 = 2;
+const HASH: u8 = 3;
+const SORTED_SET: u8 = 4;
 
 /// Bytes that are no image of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +76,11 @@ impl<'a> ImageReader<'a> {
     }
 }
 
+/// Appends a count.
+pub(super) fn put_count(count: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(count as u32).to_le_bytes());
+}
+
 /// Appends a length-prefixed field.
 pub(super) fn put_field(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
@@ -83,6 +95,22 @@ impl Value {
                 out.push(STRING);
                 put_field(&text.as_bytes(), out);
             }
+            Value::List(list) => {
+                out.push(LIST);
+                list.write_image(out);
+            }
+            Value::Set(set) => {
+                out.push(SET);
+                set.write_image(out);
+            }
+            Value::Hash(hash) => {
+                out.push(HASH);
+                hash.write_image(out);
+            }
+            Value::SortedSet(set) => {
+                out.push(SORTED_SET);
+                set.write_image(out);
+            }
         }
     }
 
@@ -93,6 +121,10 @@ impl Value {
     pub fn read_image(reader: &mut ImageReader<'_>) -> Result<Value, ImageError> {
         match reader.byte()? {
             STRING => Ok(Value::String(Text::value(reader.field()?))),
+            LIST => List::read_image(reader).map(Kind::into_value),
+            SET => Set::read_image(reader).map(Kind::into_value),
+            HASH => Hash::read_image(reader).map(Kind::into_value),
+            SORTED_SET => SortedSet::read_image(reader).map(Kind::into_value),
             _ => Err(ImageError("unknown kind")),
         }
     }

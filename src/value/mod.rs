@@ -12,18 +12,32 @@
 pub mod chunk;
 mod digest;
 mod extended;
+mod hash;
 mod image;
+mod list;
+mod members;
+mod order;
+mod set;
 mod text;
+mod zset;
 
 pub use digest::{DIGEST_BYTES, Digest};
 pub use extended::Extended;
+pub use hash::Hash;
 pub use image::{ImageError, ImageReader};
+pub use list::List;
+pub use set::Set;
 pub use text::Text;
+pub use zset::SortedSet;
 
 /// The value of a key.
 #[derive(Debug, Clone)]
 pub enum Value {
     String(Text),
+    List(Box<List>),
+    Set(Box<Set>),
+    Hash(Box<Hash>),
+    SortedSet(Box<SortedSet>),
 }
 
 impl Value {
@@ -31,6 +45,10 @@ impl Value {
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::String(_) => "string",
+            Value::List(_) => "list",
+            Value::Set(_) => "set",
+            Value::Hash(_) => "hash",
+            Value::SortedSet(_) => "zset",
         }
     }
 
@@ -38,6 +56,10 @@ impl Value {
     pub fn encoding(&self) -> &'static str {
         match self {
             Value::String(text) => text.encoding(),
+            Value::List(list) => list.encoding(),
+            Value::Set(set) => set.encoding(),
+            Value::Hash(hash) => hash.encoding(),
+            Value::SortedSet(set) => set.encoding(),
         }
     }
 
@@ -45,6 +67,10 @@ impl Value {
     pub fn is_empty_collection(&self) -> bool {
         match self {
             Value::String(_) => false,
+            Value::List(list) => list.is_empty(),
+            Value::Set(set) => set.is_empty(),
+            Value::Hash(hash) => hash.is_empty(),
+            Value::SortedSet(set) => set.is_empty(),
         }
     }
 
@@ -52,6 +78,10 @@ impl Value {
     pub fn heap_bytes(&self) -> usize {
         match self {
             Value::String(text) => text.heap_bytes(),
+            Value::List(list) => list.heap_bytes(),
+            Value::Set(set) => set.heap_bytes(),
+            Value::Hash(hash) => hash.heap_bytes(),
+            Value::SortedSet(set) => set.heap_bytes(),
         }
     }
 }
@@ -68,7 +98,6 @@ impl Kind for Text {
     fn of(value: &Value) -> Option<&Self> {
         match value {
             Value::String(text) => Some(text),
-            #[allow(unreachable_patterns)]
             _ => None,
         }
     }
@@ -76,7 +105,6 @@ impl Kind for Text {
     fn of_mut(value: &mut Value) -> Option<&mut Self> {
         match value {
             Value::String(text) => Some(text),
-            #[allow(unreachable_patterns)]
             _ => None,
         }
     }

@@ -1,0 +1,355 @@
+//! Scored members in order: a B+ tree that counts what lies below each node.
+
+use super::Text;
+use super::members::raw;
+
+/// Most items of a leaf and children of an inner node. A node below a quarter of that is joined
+/// with a neighbour.
+const NODE_MAX: usize = 64;
+const NODE_MIN: usize = NODE_MAX / 4;
+
+/// A member with its score. The order is by score, then by the member's bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) score: f64,
+    pub(super) member: Text,
+}
+
+impl Item {
+    /// Whether the item comes before (score, member).
+    #[inline]
+    pub(super) fn is_before(&self, score: f64, member: &[u8]) -> bool {
+        self.score < score || (self.score == score && raw(&self.member) < member)
+    }
+}
+
+/// Items in order. Insertion, removal and rank are O(log n), a range O(log n + its length / 64)
+/// plus O(1) an item.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    root: Node,
+    len: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    Leaf(Vec<Item>),
+    Inner(Inner),
+}
+
+/// `fences[i]` is not above any item of `children[i + 1]` and above every item of `children[i]`.
+#[derive(Debug, Clone)]
+struct Inner {
+    fences: Vec<Item>,
+    children: Vec<Child>,
+}
+
+#[derive(Debug, Clone)]
+struct Child {
+    /// Items below.
+    count: usize,
+    node: Box<Node>,
+}
+
+impl Order {
+    pub(super) fn new() -> Self {
+        Order {
+            root: Node::Leaf(Vec::new()),
+            len: 0,
+        }
+    }
+
+    /// Puts an item in; it is not there yet.
+    pub(super) fn insert(&mut self, item: Item) {
+        self.len += 1;
+        if let Some((fence, right)) = self.root.insert(item) {
+            let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
+            self.root = Node::Inner(Inner {
+                fences: vec![fence],
+                children: vec![Child::new(left), Child::new(right)],
+            });
+        }
+    }
+
+    /// Takes the item at `rank` out.
+    pub(super) fn remove_at(&mut self, rank: usize) -> Option<Item> {
+        if rank >= self.len {
+            return None;
+        }
+        self.len -= 1;
+        let item = self.root.remove_at(rank);
+        if let Node::Inner(inner) = &mut self.root
+            && inner.children.len() == 1
+            && let Some(only) = inner.children.pop()
+        {
+            self.root = *only.node;
+        }
+        item
+    }
+
+    /// How many items from the first on satisfy `before`, which holds for none behind one for
+    /// which it does not.
+    pub(super) fn partition_point(&self, before: impl Fn(&Item) -> bool) -> usize {
+        let mut node = &self.root;
+        let mut passed = 0;
+        loop {
+            match node {
+                Node::Leaf(items) => return passed + items.partition_point(&before),
+                Node::Inner(inner) => {
+                    let at = inner.fences.partition_point(&before);
+                    passed += inner.children[..at].iter().map(|c| c.count).sum::<usize>();
+                    node = &inner.children[at].node;
+                }
+            }
+        }
+    }
+
+    /// The items of the ranks `start..end`.
+    pub(super) fn range(
+        &self,
+        start: usize,
+        end: usize,
+    ) -> impl DoubleEndedIterator<Item = &Item> + use<'_> {
+        let mut slices = Vec::new();
+        let end = end.min(self.len);
+        if start < end {
+            self.root.slices(start, end, &mut slices);
+        }
+        slices.into_iter().flatten()
+    }
+
+    /// Bytes on the heap, long members not counted. Estimated.
+    pub(super) fn heap_bytes(&self) -> usize {
+        // Nodes are about three quarters full.
+        self.len * size_of::<Item>() * 4 / 3
+    }
+}
+
+impl Child {
+    fn new(node: Node) -> Self {
+        Child {
+            count: node.count(),
+            node: Box::new(node),
+        }
+    }
+}
+
+impl Node {
+    fn count(&self) -> usize {
+        match self {
+            Node::Leaf(items) => items.len(),
+            Node::Inner(inner) => inner.children.iter().map(|child| child.count).sum(),
+        }
+    }
+
+    /// Items of a leaf or children of an inner node.
+    fn width(&self) -> usize {
+        match self {
+            Node::Leaf(items) => items.len(),
+            Node::Inner(inner) => inner.children.len(),
+        }
+    }
+
+    /// Puts an item in. Answers the right half and its fence when the node had to be split.
+    fn insert(&mut self, item: Item) -> Option<(Item, Node)> {
+        let member = raw(&item.member);
+        match self {
+            Node::Leaf(items) => {
+                let at = items.partition_point(|found| found.is_before(item.score, member));
+                items.insert(at, item);
+            }
+            Node::Inner(inner) => {
+                // A fence that equals the item (which was removed and comes again) leads right.
+                let at = inner.fences.partition_point(|fence| {
+                    fence.is_before(item.score, member)
+                        || (fence.score == item.score && raw(&fence.member) == member)
+                });
+                let child = &mut inner.children[at];
+                child.count += 1;
+                if let Some((fence, right)) = child.node.insert(item) {
+                    let right = Child::new(right);
+                    child.count -= right.count;
+                    inner.fences.insert(at, fence);
+                    inner.children.insert(at + 1, right);
+                }
+            }
+        }
+        (self.width() > NODE_MAX).then(|| self.split())
+    }
+
+    /// Cuts the right half off.
+    fn split(&mut self) -> (Item, Node) {
+        match self {
+            Node::Leaf(items) => {
+                let right = items.split_off(items.len() / 2);
+                (right[0].clone(), Node::Leaf(right))
+            }
+            Node::Inner(inner) => {
+                let half = inner.children.len() / 2;
+                let children = inner.children.split_off(half);
+                let mut fences = inner.fences.split_off(half - 1);
+                let fence = fences.remove(0);
+                (fence, Node::Inner(Inner { fences, children }))
+            }
+        }
+    }
+
+    /// Takes the item at `rank` out.
+    fn remove_at(&mut self, rank: usize) -> Option<Item> {
+        match self {
+            Node::Leaf(items) => (rank < items.len()).then(|| items.remove(rank)),
+            Node::Inner(inner) => {
+                let mut rank = rank;
+                let at = inner.children.iter().position(|child| {
+                    let here = rank < child.count;
+                    if !here {
+                        rank -= child.count;
+                    }
+                    here
+                })?;
+                let child = &mut inner.children[at];
+                child.count -= 1;
+                let item = child.node.remove_at(rank);
+                if child.node.width() < NODE_MIN {
+                    inner.join(at);
+                }
+                item
+            }
+        }
+    }
+
+    fn slices<'o>(&'o self, start: usize, end: usize, out: &mut Vec<&'o [Item]>) {
+        match self {
+            Node::Leaf(items) => out.push(&items[start..end.min(items.len())]),
+            Node::Inner(inner) => {
+                let mut first = 0;
+                for child in &inner.children {
+                    let behind = first + child.count;
+                    if start < behind && first < end {
+                        let from = start.saturating_sub(first);
+                        child.node.slices(from, (end - first).min(child.count), out);
+                    }
+                    first = behind;
+                }
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Joins the narrow child at `at` with a neighbour, and splits the two again where they are
+    /// too much for one node.
+    fn join(&mut self, at: usize) {
+        let left = if at + 1 < self.children.len() {
+            at
+        } else {
+            at.saturating_sub(1)
+        };
+        if left + 1 >= self.children.len() {
+            return;
+        }
+        let fence = self.fences.remove(left);
+        let right = self.children.remove(left + 1);
+        let child = &mut self.children[left];
+        child.count += right.count;
+        match (&mut *child.node, *right.node) {
+            (Node::Leaf(items), Node::Leaf(more)) => items.extend(more),
+            (Node::Inner(inner), Node::Inner(more)) => {
+                inner.fences.push(fence);
+                inner.fences.extend(more.fences);
+                inner.children.extend(more.children);
+            }
+            _ => unreachable!("all leaves lie at one depth"),
+        }
+        if child.node.width() > NODE_MAX {
+            let (fence, right) = child.node.split();
+            let right = Child::new(right);
+            child.count -= right.count;
+            self.fences.insert(left, fence);
+            self.children.insert(left + 1, right);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(score: f64, member: &str) -> Item {
+        Item {
+            score,
+            member: Text::key(member.as_bytes()),
+        }
+    }
+
+    /// Checks counts, widths and fences; answers the depth.
+    fn check(node: &Node, root: bool) -> usize {
+        assert!(node.width() <= NODE_MAX && (root || node.width() >= NODE_MIN));
+        match node {
+            Node::Leaf(items) => {
+                assert!(items.is_sorted_by(|a, b| a.is_before(b.score, raw(&b.member))));
+                1
+            }
+            Node::Inner(inner) => {
+                assert_eq!(inner.fences.len() + 1, inner.children.len());
+                let mut depths = inner.children.iter().map(|child| {
+                    assert_eq!(child.count, child.node.count());
+                    check(&child.node, false)
+                });
+                let depth = depths.next().unwrap();
+                assert!(depths.all(|other| other == depth));
+                depth + 1
+            }
+        }
+    }
+
+    #[test]
+    fn equals_a_sorted_vector() {
+        let mut draw = 3u64;
+        let mut below = |bound: usize| {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (draw >> 33) as usize % bound
+        };
+        let mut order = Order::new();
+        let mut model: Vec<(i64, String)> = Vec::new();
+        for step in 0..40_000 {
+            let growing = step % 20_000 < 12_000;
+            if below(10) < if growing { 8 } else { 2 } {
+                let (score, member) = (below(50) as i64, format!("m{}", below(20_000)));
+                let found = model.binary_search(&(score, member.clone()));
+                if let Err(at) = found {
+                    order.insert(item(score as f64, &member));
+                    model.insert(at, (score, member));
+                }
+            } else if !model.is_empty() {
+                let rank = below(model.len());
+                let (score, member) = model.remove(rank);
+                let at = order.partition_point(|i| i.is_before(score as f64, member.as_bytes()));
+                assert_eq!(at, rank);
+                let gone = order.remove_at(at).unwrap();
+                assert_eq!(raw(&gone.member), member.as_bytes());
+            }
+            if step % 500 == 0 {
+                check(&order.root, true);
+                let (a, b) = (below(model.len() + 1), below(model.len() + 1));
+                let (a, b) = (a.min(b), a.max(b));
+                let same = |found: &Item, (score, member): &(i64, String)| {
+                    found.score == *score as f64 && raw(&found.member) == member.as_bytes()
+                };
+                let forth: Vec<_> = order.range(a, b).collect();
+                assert_eq!(forth.len(), b - a);
+                assert!(forth.iter().zip(&model[a..b]).all(|(f, m)| same(f, m)));
+                let back: Vec<_> = order.range(a, b).rev().collect();
+                assert!(
+                    back.iter()
+                        .zip(model[a..b].iter().rev())
+                        .all(|(f, m)| same(f, m))
+                );
+            }
+        }
+        while let Some(first) = order.remove_at(0) {
+            assert_eq!(raw(&first.member), model.remove(0).1.as_bytes());
+        }
+        assert!(model.is_empty());
+    }
+}
