@@ -36,6 +36,8 @@ pub enum Combine {
     First,
     /// One that is not null, drawn at random.
     Pick,
+    /// Digests are added and shown.
+    Digest,
     /// Only the shard that the cursor (argument 1) names is asked.
     Cursor,
 }

@@ -10,7 +10,7 @@ use crate::value::ImageReader;
 
 use super::context::Context;
 use super::mutation;
-use super::spec::{Category, Flags, Group, Keys, Outcome, Route, Spec};
+use super::spec::{Category, Combine, Flags, Group, Keys, Outcome, Route, Spec};
 use super::table::by_id;
 
 /// Id of the transaction as a mutation.
@@ -21,6 +21,9 @@ pub const FIXED_REPLY: u16 = 331;
 
 /// Id of the question for a key's version.
 pub const VERSION: u16 = 332;
+
+/// Id of the digest of everything (`DEBUG DIGEST`).
+pub const DIGEST: u16 = 333;
 
 /// A key that a connection watches, with the version it had then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +71,17 @@ pub(super) const SPECS: &[Spec] = &[
         handler: Some(version),
         complexity: "O(1)",
         summary: "Returns the version of a key. Internal.",
+        ..INTERNAL
+    },
+    Spec {
+        id: DIGEST,
+        name: "__digest",
+        arity: 1,
+        flags: Flags::READONLY,
+        route: Route::ReadAll(Combine::Digest),
+        handler: Some(digest),
+        complexity: "O(N) where N is the size of the data.",
+        summary: "Returns the digest of the data. Internal.",
         ..INTERNAL
     },
 ];
@@ -190,4 +204,12 @@ fn fixed_reply<'k>(_context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k>
 
 fn version<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
     Ok(Reply::Int(context.database().version_of(args.get(1), context.now_ms) as i64))
+}
+
+fn digest<'k>(context: &'k mut Context<'_>, _args: Args<'_>) -> Outcome<'k> {
+    let digest = context.keyspace.digest();
+    Ok(match context.shards {
+        1 => Reply::Raw(format!("+{digest}\r\n").into_bytes().into()),
+        _ => Reply::bulk_owned(digest.to_bytes()),
+    })
 }

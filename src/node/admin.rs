@@ -1,7 +1,7 @@
 //! Commands about the node: what they ask of the cores.
 
 use crate::command::{
-    self, Spec, configure, introspect_help, latency, read_consistency, read_durability,
+    self, Spec, configure, latency, read_consistency, read_durability,
 };
 use crate::config::Consistency;
 use crate::resp::{Args, Error, Reply, parse_int};
@@ -23,8 +23,7 @@ impl Engine {
         args: Args<'_>,
     ) -> Flow {
         if let Some(container) = spec.name.strip_suffix("|help") {
-            let reply = introspect_help(container);
-            client.reply(&reply);
+            client.reply(&command::help(container));
             return Flow::Continue;
         }
         match spec.name {

@@ -1,41 +1,35 @@
 //! Starting a node: cores, log, group; and stopping it.
 
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
 
-use crate::error::{Fatal, Unavailable};
-use crate::log::{self, Log, Position};
-use crate::raft::{Applier, CheckpointMeta, Chunks, Group, GroupOptions, VoteStore};
+use crate::checkpoint::Store;
+use crate::config::{Config, LogBackend};
+use crate::error::Fatal;
+use crate::log::directory::DirectoryLock;
+use crate::log::{self, Log};
+use crate::raft::{Group, GroupOptions, VoteStore};
 use crate::rt::mesh::{Mesh, mesh};
 use crate::rt::{self, Doorbell, Parker, Placement, Ring};
 use crate::shard::Shard;
 
 use super::core::Core;
-use super::engine::{Engine, Layout, Raft};
+use super::engine::{Engine, Layout};
 use super::front::Front;
 use super::message::Message;
+use super::raft_side::{Joint, Raft};
 use super::sequencer::Sequencer;
 
-/// What a node needs to know to start.
-#[derive(Debug, Clone)]
-pub struct Options {
-    pub directory: PathBuf,
-    pub layout: Layout,
-    /// CPU of each core; empty: none is pinned.
-    pub cpus: Vec<usize>,
-    pub spin_us: u64,
-    pub durability: crate::config::Durability,
-    pub consistency: crate::config::Consistency,
-    pub backend: log::Backend,
-}
+/// Chunks of the checkpoint that wait for a shard while it is loaded.
+const CHUNKS_LOADING: usize = 16;
 
 /// What happens to a running node.
 #[derive(Debug)]
@@ -53,37 +47,97 @@ pub struct Node {
     doorbells: Vec<Doorbell>,
     events: Receiver<Event>,
     sender: Sender<Event>,
+    _lock: DirectoryLock,
 }
 
-/// Starts the cores. `front` makes the wires of each, on its own thread.
+/// Starts the cores on `layout` with the CPUs `cpus` (empty: none is pinned). `front` makes the
+/// wires of each, on its own thread.
 ///
 /// # Errors
-/// When the process has no descriptors or threads left. Everything else ends the core that meets
-/// it, as [`Event::CoreEnded`].
-pub fn start<F, M>(options: Options, front: M) -> Result<Node, Fatal>
+/// When the directory cannot be used, or the process has no descriptors or threads left.
+/// Everything else ends the core that meets it, and [`Node::wait`] says so.
+pub fn start<F, M>(config: Config, layout: Layout, cpus: Vec<usize>, front: M) -> Result<Node, Fatal>
 where
     F: Front,
-    M: Fn(usize) -> F + Send + Sync + 'static,
+    M: Fn(usize) -> Result<F, Fatal> + Send + Sync + 'static,
 {
+    let directory = config.dir().to_path_buf();
+    log::directory::create(&directory)?;
+    let lock = DirectoryLock::acquire(&directory)?;
     let setup = |error: std::io::Error| Fatal::Setup(format!("cannot start: {error}"));
-    let cores = options.layout.cores;
-    let doorbells = (0..cores).map(|_| Doorbell::new()).collect::<Result<Vec<_>, _>>();
+    let doorbells = (0..layout.cores).map(|_| Doorbell::new()).collect::<Result<Vec<_>, _>>();
     let doorbells = doorbells.map_err(setup)?;
     let (sender, events) = channel();
     let stop = Arc::new(AtomicBool::new(false));
     let front = Arc::new(front);
+    let (mut loads, store) = spawn_load(directory.join("checkpoint"), layout)?;
+    let mut store = Some(store);
     let mut threads = Vec::new();
     for (core, mesh) in mesh::<Message>(&doorbells).into_iter().enumerate() {
-        let (options, front, sender) = (options.clone(), front.clone(), sender.clone());
-        let (doorbell, stop) = (doorbells[core].clone(), stop.clone());
+        let seat = Seat {
+            core,
+            layout,
+            cpu: cpus.get(core).copied(),
+            config: config.clone(),
+            chunks: loads[core].take(),
+            store: if core == layout.raft_core { store.take() } else { None },
+            doorbell: doorbells[core].clone(),
+            stop: stop.clone(),
+            events: sender.clone(),
+        };
+        let (front, sender) = (front.clone(), sender.clone());
         let thread = std::thread::Builder::new().name(format!("core-{core}")).spawn(move || {
-            let result = run_core(core, &options, mesh, doorbell, stop, &*front);
+            let run = std::panic::AssertUnwindSafe(|| seat.run(mesh, &*front));
+            let result = std::panic::catch_unwind(run).unwrap_or_else(|_| {
+                Err(Fatal::Setup(format!("core {core} died of a defect: the node stops")))
+            });
             // The node is gone when nobody listens.
             let _ = sender.send(Event::CoreEnded(core, result));
         });
         threads.push(thread.map_err(setup)?);
     }
-    Ok(Node { threads, stop, doorbells, events, sender })
+    Ok(Node { threads, stop, doorbells, events, sender, _lock: lock })
+}
+
+/// What a load hands each core, and its end.
+type Load = (Vec<Option<Receiver<Vec<u8>>>>, Receiver<Result<Store, Fatal>>);
+
+/// Reads the newest checkpoint on threads of its own, each shard's part to its core.
+fn spawn_load(directory: PathBuf, layout: Layout) -> Result<Load, Fatal> {
+    let (mut senders, mut receivers) = (Vec::new(), Vec::new());
+    receivers.resize_with(layout.cores, || None);
+    for shard in 0..layout.shards {
+        let (sender, receiver) = sync_channel::<Vec<u8>>(CHUNKS_LOADING);
+        senders.push(sender);
+        receivers[layout.core_of(shard)] = Some(receiver);
+    }
+    let (done, store) = channel();
+    let load = move || -> Result<Store, Fatal> {
+        let store = Store::open(&directory)?;
+        let shown = AtomicU64::new(0);
+        let progress = |entries: u64, all: u64| {
+            // A line for every tenth.
+            let tenth = entries * 10 / all.max(1);
+            if shown.fetch_max(tenth, Ordering::Relaxed) < tenth {
+                tracing::info!("checkpoint: {entries} of {all} keys loaded");
+            }
+        };
+        let sink = |shard: usize| {
+            let sender: SyncSender<Vec<u8>> = senders[shard].clone();
+            move |chunk| {
+                let gone = |_| Fatal::Setup("a core ended while the checkpoint was loaded".into());
+                sender.send(chunk).map_err(gone)
+            }
+        };
+        store.load(layout.shards, sink, progress)?;
+        Ok(store)
+    };
+    let run = move || drop(done.send(load()));
+    std::thread::Builder::new()
+        .name("load".into())
+        .spawn(run)
+        .map_err(|error| Fatal::Setup(format!("cannot start: {error}")))?;
+    Ok((receivers, store))
 }
 
 impl Node {
@@ -121,34 +175,77 @@ impl Node {
 }
 
 /// One core from its first breath to its last.
-fn run_core<F: Front>(
+struct Seat {
     core: usize,
-    options: &Options,
-    mesh: Mesh<Message>,
+    layout: Layout,
+    cpu: Option<usize>,
+    config: Config,
+    /// The shard's part of the checkpoint, where the core has a shard.
+    chunks: Option<Receiver<Vec<u8>>>,
+    /// The store, when it is loaded, on the Raft core.
+    store: Option<Receiver<Result<Store, Fatal>>>,
     doorbell: Doorbell,
     stop: Arc<AtomicBool>,
-    front: &dyn Fn(usize) -> F,
-) -> Result<(), Fatal> {
-    let placement = options.cpus.get(core).map_or(Placement::Unbound, |cpu| Placement::Pinned(*cpu));
-    let settings = rt::Settings { name: format!("core-{core}"), placement, spin_us: 0 };
-    let no_ring = |error: std::io::Error| Fatal::Setup(rt::executor::explain(&error));
-    let result = rt::executor::run(&settings, async move {
-        let parker = Parker::new(doorbell).map_err(no_ring)?;
-        let ring = Ring::new(parker.clone()).map_err(no_ring)?;
-        let layout = options.layout;
-        let shard = layout.shard_on(core).map(|shard| Shard::new(shard, layout.shards, SEED));
-        let raft = if core == layout.raft_core {
-            Some(ring.drive(start_raft(options, parker.clone())).await?)
-        } else {
-            None
+    events: Sender<Event>,
+}
+
+impl Seat {
+    fn run<F: Front>(
+        self,
+        mesh: Mesh<Message>,
+        front: &dyn Fn(usize) -> Result<F, Fatal>,
+    ) -> Result<(), Fatal> {
+        let no_ring = |error: std::io::Error| Fatal::Setup(rt::executor::explain(&error));
+        // The listeners are made first: a port in use is said before anything is loaded.
+        let front = front(self.core)?;
+        let mut shard = self
+            .layout
+            .shard_on(self.core)
+            .map(|shard| Shard::new(shard, self.layout.shards, SEED));
+        if let (Some(shard), Some(chunks)) = (&mut shard, &self.chunks) {
+            for chunk in chunks {
+                shard.keyspace_mut().install_chunk(&chunk).map_err(|error| Fatal::Corrupt {
+                    what: format!("the checkpoint: {}", error.0),
+                })?;
+            }
+        }
+        let store = match &self.store {
+            None => None,
+            Some(store) => Some(store.recv().unwrap_or_else(|_| {
+                Err(Fatal::Setup("the thread that loads the checkpoint died".to_string()))
+            })?),
         };
-        let keeper = raft.as_ref().map(|(raft, log)| (raft.group.clone(), log.clone()));
-        let mut engine = Engine::new(layout, mesh, shard, raft.map(|(raft, _)| raft));
-        engine.set_levels(options.durability, options.consistency);
-        let spin_us = options.spin_us;
-        let mut running = Core { engine, front: front(core), ring, parker, stop, spin_us };
+        let settings = rt::Settings {
+            name: format!("core-{}", self.core),
+            placement: self.cpu.map_or(Placement::Unbound, Placement::Pinned),
+            spin_us: 0,
+        };
+        rt::executor::run(&settings, self.serve(mesh, shard, store, front)).map_err(no_ring)?
+    }
+
+    async fn serve<F: Front>(
+        self,
+        mesh: Mesh<Message>,
+        shard: Option<Shard>,
+        store: Option<Store>,
+        front: F,
+    ) -> Result<(), Fatal> {
+        let no_ring = |error: std::io::Error| Fatal::Setup(rt::executor::explain(&error));
+        let parker = Parker::new(self.doorbell).map_err(no_ring)?;
+        let ring = Ring::new(parker.clone()).map_err(no_ring)?;
+        let raft = match store {
+            None => None,
+            Some(store) => {
+                let start = start_raft(&self.config, self.layout, Arc::new(store), parker.clone());
+                Some(ring.drive(start).await?)
+            }
+        };
+        let keeper = raft.as_ref().map(|raft| (raft.group.clone(), raft.log.clone()));
+        let spin_us = self.config.spin().as_micros() as u64;
+        let engine = Engine::new(self.layout, mesh, shard, raft, self.config, self.events);
+        let mut running = Core { engine, front, ring, parker, stop: self.stop, spin_us };
         let ran = running.run().await;
-        let fault = running.engine.fault().map(|fault| Fatal::Corrupt { what: fault.to_string() });
+        let fault = running.engine.fault().map(|what| Fatal::Corrupt { what: what.to_string() });
         if let Some((group, log)) = keeper {
             running.ring.drive(stop_raft(&group, &*log)).await?;
         }
@@ -156,37 +253,72 @@ fn run_core<F: Front>(
         Ring::forget_current();
         ran.map_err(|error| Fatal::Setup(format!("the kernel gave up the ring: {error}")))?;
         fault.map_or(Ok(()), Err)
-    });
-    result.map_err(no_ring)?
+    }
 }
 
 /// Seed of the tables' order. One for all nodes, so that a cursor of SCAN means the same on each.
 const SEED: u64 = 0x5EED_0F9A_7E5C_A95E;
 
-async fn start_raft(options: &Options, parker: Parker) -> Result<(Raft, Rc<dyn Log>), Fatal> {
-    let (log, _recovery) = log::open(
-        &options.directory,
-        options.backend,
-        log::Options::default(),
-        &mut |progress| {
+async fn start_raft(
+    config: &Config,
+    layout: Layout,
+    store: Arc<Store>,
+    parker: Parker,
+) -> Result<Raft, Fatal> {
+    let (backend, backend_name) = match config.log_backend() {
+        LogBackend::Segment => (log::Backend::Segment, "segment"),
+        LogBackend::Fjall => (log::Backend::Fjall, "fjall"),
+    };
+    let log_options =
+        log::Options { segment_bytes: config.log_segment_bytes(), ..log::Options::default() };
+    let mut shown = 0;
+    let mut progress = |progress: log::Progress| {
+        // A line for every tenth.
+        let tenth = progress.bytes_done * 10 / progress.bytes_total.max(1);
+        if tenth > shown {
+            shown = tenth;
             tracing::info!("log: {} of {} bytes read", progress.bytes_done, progress.bytes_total);
-        },
-    )?;
+        }
+    };
+    let directory = config.dir().join("log");
+    let (log, _recovery) = log::open(&directory, backend, log_options, &mut progress)?;
+    let checkpoint_index = store.newest().map_or(0, |meta| meta.origin.index);
+    if log.purged().is_some_and(|purged| purged.index > checkpoint_index) {
+        return Err(Fatal::Corrupt {
+            what: format!(
+                "the log begins behind index {} and the newest checkpoint ends at \
+                 {checkpoint_index}: what lay between is missing; restore {} from a backup",
+                log.purged().map_or(0, |purged| purged.index),
+                config.dir().display()
+            ),
+        });
+    }
     let sequencer = Rc::new(Sequencer::new(parker.clone()));
-    let applier = Rc::new(Joint { sequencer: sequencer.clone(), parker: parker.clone() });
-    let votes = Rc::new(Votes::default());
-    let group =
-        Group::start(GroupOptions::single(1, "127.0.0.1:0"), log.clone(), votes, applier).await?;
+    let joint = Rc::new(Joint::new(sequencer.clone(), store, layout.shards, SEED));
+    let votes = Rc::new(Votes::open(&config.dir().join("meta"))?);
+    let options = GroupOptions::single(1, format!("127.0.0.1:{}", config.port()));
+    let group = Group::start(options, log.clone(), votes, joint.clone()).await?;
     let recovered = Rc::new(Cell::new(false));
-    let (waiting, flag) = (group.clone(), recovered.clone());
+    let (waiting, flag, waker) = (group.clone(), recovered.clone(), parker.clone());
     rt::spawn(async move {
         match waiting.wait_leader_and_recovered().await {
             Ok(()) => flag.set(true),
             Err(why) => tracing::error!("the group did not come up: {why}"),
         }
-        parker.notify();
+        waker.notify();
     });
-    Ok((Raft { sequencer, group, recovered }, log))
+    let raft = Raft {
+        sequencer,
+        group,
+        log,
+        joint,
+        recovered,
+        answers: Rc::default(),
+        parker,
+        backend: backend_name,
+    };
+    raft.spawn_syncs();
+    Ok(raft)
 }
 
 async fn stop_raft(group: &Group, log: &dyn Log) -> Result<(), Fatal> {
@@ -194,52 +326,14 @@ async fn stop_raft(group: &Group, log: &dyn Log) -> Result<(), Fatal> {
     log.close().await.map_err(|error| Fatal::Setup(format!("the log did not close: {error}")))
 }
 
-/// Joins the group to the sequencer.
-struct Joint {
-    sequencer: Rc<Sequencer>,
-    parker: Parker,
-}
-
-impl Applier for Joint {
-    fn apply(&self, position: Position, tag: Option<u64>, payload: Bytes) {
-        self.sequencer.committed(position.index, tag, payload);
-    }
-
-    fn skip(&self, position: Position, _membership: Option<Bytes>) {
-        self.sequencer.skipped(position.index);
-        self.parker.notify();
-    }
-
-    fn checkpoint(&self) -> Option<CheckpointMeta> {
-        None
-    }
-
-    fn build_checkpoint(
-        &self,
-        _position: Position,
-    ) -> LocalBoxFuture<'_, std::io::Result<CheckpointMeta>> {
-        Box::pin(async { Err(std::io::Error::other("not yet")) })
-    }
-
-    fn export(&self) -> Option<(CheckpointMeta, Chunks)> {
-        None
-    }
-
-    fn install(
-        &self,
-        _meta: CheckpointMeta,
-        _chunks: Chunks,
-    ) -> LocalBoxFuture<'_, std::io::Result<()>> {
-        Box::pin(async { Err(std::io::Error::other("not yet")) })
-    }
-
-    fn failed(&self, tag: u64, why: Unavailable) {
-        self.sequencer.failed(tag, why);
-    }
-}
-
 #[derive(Default)]
 struct Votes(RefCell<Option<Bytes>>);
+
+impl Votes {
+    fn open(_directory: &Path) -> Result<Votes, Fatal> {
+        Ok(Votes::default())
+    }
+}
 
 impl VoteStore for Votes {
     fn save(&self, vote: Bytes) -> LocalBoxFuture<'_, std::io::Result<()>> {

@@ -4,13 +4,67 @@ use std::collections::VecDeque;
 
 use crate::limits::REPLIES_OUTSTANDING_MAX;
 use crate::command::Watched;
-use crate::resp::{Error, Reply, encode, parse_int};
+use crate::config::{Config, Name};
+use crate::resp::{Error, Protocol, Reply, encode, parse_int};
 use crate::session::{ReplyMode, Session};
 
 /// Where the engine finds a connection when its reply comes.
 pub trait Clients {
     /// The connection with this id, if it is still there; it is about to be written to.
     fn client(&mut self, id: u64) -> Option<&mut Client>;
+
+    /// Shows every connection.
+    fn each(&mut self, show: &mut dyn FnMut(ClientView<'_>));
+
+    /// Closes a connection once what was written to it is sent.
+    fn kill(&mut self, id: u64);
+
+    /// Settings changed; `names` says which.
+    fn configure(&mut self, config: &Config, names: &[Name]);
+}
+
+/// A connection as `CLIENT LIST` shows it.
+pub struct ClientView<'v> {
+    /// What [`Clients`] knows it by.
+    pub id: u64,
+    pub session: &'v Session,
+    pub descriptor: i32,
+    pub input_bytes: usize,
+    pub output_bytes: usize,
+}
+
+impl ClientView<'_> {
+    /// The line of `CLIENT LIST`, in Redis' field names.
+    pub fn line(&self, now_ms: u64) -> String {
+        let session = self.session;
+        let age_s = |since_ms: u64| now_ms.saturating_sub(since_ms) / 1000;
+        let queued = session.transaction.as_ref().map_or(-1, |one| one.queued.len() as i64);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        format!(
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 \
+             ssub=0 multi={queued} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=16384 \
+             rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r cmd={} user=default redir=-1 resp={} \
+             lib-name={} lib-ver={}\n",
+            session.id,
+            session.address,
+            session.local_address,
+            self.descriptor,
+            text(&session.name),
+            age_s(session.connected_at_ms),
+            age_s(session.last_active_ms),
+            if session.transaction.is_some() { "x" } else { "N" },
+            session.db,
+            session.watched.len(),
+            self.input_bytes,
+            session.transaction.as_ref().map_or(0, |one| one.bytes),
+            self.output_bytes,
+            self.input_bytes + self.output_bytes,
+            if session.last_command.is_empty() { "NULL" } else { session.last_command },
+            if session.protocol == Protocol::Resp3 { 3 } else { 2 },
+            text(&session.library),
+            text(&session.library_version),
+        )
+    }
 }
 
 /// A connection's session and replies.
@@ -199,7 +253,6 @@ fn take_reply(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::Protocol;
 
     #[test]
     fn replies_leave_in_order() {

@@ -1,7 +1,6 @@
 //! Commands that a connection answers from its session.
 
-use crate::command::{Spec, by_name};
-use crate::config::{Consistency, Durability};
+use crate::command::{Spec, resolve, split_with};
 use crate::resp::{Args, Error, Protocol, Reply, parse_int};
 use crate::session::ReplyMode;
 
@@ -31,6 +30,10 @@ impl Engine {
                 client.session.reset();
                 client.reply(&Reply::Simple("RESET"));
             }
+            "auth" => client.refuse(Error::fixed(
+                "ERR AUTH <password> called without any password configured for the default \
+                 user. Are you sure your configuration is correct?",
+            )),
             "time" => time(client),
             "multi" => return self.multi(client),
             "exec" => client.refuse(Error::fixed("ERR EXEC without MULTI")),
@@ -110,62 +113,23 @@ impl Engine {
 
     /// `WITH [DURABILITY level] [CONSISTENCY level] command ..`
     fn with_level(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
-        let mut durability = client.session.durability;
-        let mut at = 1;
-        while at + 1 < args.len() {
-            if args.is(at, "durability") {
-                match parse_durability(args.get(at + 1)) {
-                    Ok(level) => durability = Some(level),
-                    Err(error) => return self.refuse(client, error),
-                }
-                at += 2;
-            } else if args.is(at, "consistency") {
-                let count = Consistency::word_count(args.get(at + 1));
-                if let Err(error) = parse_consistency(args, at + 1, count) {
-                    return self.refuse(client, error);
-                }
-                at += 1 + count;
-            } else {
-                break;
-            }
-        }
-        let inner = args.skip(at);
-        if at == 1 || inner.is_empty() {
-            let text = "ERR syntax error: WITH DURABILITY low|medium|high|all, WITH CONSISTENCY \
-                        stale|bounded <ms>|leader|linearizable, then a command";
-            return self.refuse(client, Error::fixed(text));
-        }
-        let Some(spec) = by_name(inner.get(0)).filter(|spec| spec.name != "with") else {
-            let name = String::from_utf8_lossy(inner.get(0)).into_owned();
-            return self.refuse(client, Error::new(format!("ERR unknown command '{name}' in WITH")));
+        let (levels, at) = match split_with(args) {
+            Ok(split) => split,
+            Err(error) => return self.refuse(client, error),
         };
-        if !spec.accepts(inner.len()) {
-            return self.refuse(client, Error::arity(spec.name));
+        let inner = args.skip(at);
+        match resolve(inner) {
+            Ok(spec) => {
+                let durability = levels.durability.or(client.session.durability);
+                self.route(client, id, spec, inner, durability)
+            }
+            Err(error) => self.refuse(client, error),
         }
-        self.route(client, id, spec, inner, durability)
     }
 }
 
 /// The version of Redis whose commands and replies this server speaks.
 pub const REDIS_VERSION: &str = "7.2.0";
-
-pub(super) fn parse_durability(word: &[u8]) -> Result<Durability, Error> {
-    let word = String::from_utf8_lossy(word);
-    Durability::parse(&word).ok_or_else(|| {
-        Error::new(format!("ERR unknown durability '{word}': low, medium, high or all"))
-    })
-}
-
-pub(super) fn parse_consistency(args: Args<'_>, at: usize, count: usize) -> Result<Consistency, Error> {
-    let words: Vec<_> =
-        args.iter_from(at).take(count).map(|word| String::from_utf8_lossy(word)).collect();
-    Consistency::parse(&words).ok_or_else(|| {
-        Error::new(format!(
-            "ERR unknown consistency '{}': stale, bounded <ms>, leader or linearizable",
-            words.join(" ")
-        ))
-    })
-}
 
 /// Whether a connection may be called this: no blanks, no line breaks.
 pub(super) fn is_name(name: &[u8]) -> bool {

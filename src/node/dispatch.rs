@@ -1,6 +1,6 @@
 //! Where the paths of requests fork, by the table's `route`.
 
-use crate::command::{Keys, Route, Spec, by_name, mutation};
+use crate::command::{Keys, Route, Spec, mutation, resolve};
 use crate::config::Durability;
 use crate::resp::{Args, Error, Reply};
 use crate::shard::Item;
@@ -31,12 +31,10 @@ impl Engine {
     /// Takes one request of a connection. `id` is what [`super::Clients`] knows it by.
     #[inline]
     pub fn dispatch(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
-        let Some(spec) = by_name(args.get(0)) else {
-            return self.refuse(client, unknown_command(args));
+        let spec = match resolve(args) {
+            Ok(spec) => spec,
+            Err(error) => return self.refuse(client, error),
         };
-        if !spec.accepts(args.len()) {
-            return self.refuse(client, Error::arity(spec.name));
-        }
         client.session.last_command = spec.name;
         client.session.commands += 1;
         if client.session.transaction.is_some() {
@@ -269,20 +267,4 @@ impl Engine {
             Some(_) => Target::Many,
         }
     }
-}
-
-/// Redis' text for a command that it does not have: name and first arguments, cut at 128 bytes.
-fn unknown_command(args: Args<'_>) -> Error {
-    let cut = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(128)]).into_owned();
-    let mut shown = String::new();
-    for argument in args.iter_from(1) {
-        if shown.len() >= 128 {
-            break;
-        }
-        shown.push_str(&format!("'{}' ", cut(argument)));
-    }
-    Error::new(format!(
-        "ERR unknown command '{}', with args beginning with: {shown}",
-        cut(args.get(0))
-    ))
 }

@@ -1,22 +1,29 @@
 //! One core's part of the node.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use crate::clock;
 use crate::command::mutation;
-use crate::config::{Consistency, Durability};
+use crate::config::{Config, Consistency, Durability};
+use crate::metrics::{CoreMetrics, Rate};
 use crate::error::Unavailable;
 use crate::limits::{EXPIRE_BATCH, SUBMITTED_BYTES_MAX};
-use crate::raft::Group;
 use crate::resp::{Error, Protocol, encode_error};
+use crate::rt::Parker;
 use crate::rt::mesh::Mesh;
-use crate::shard::{Delivery, Host, Item, Local, Shard, ShardMessage};
+use crate::shard::{Captured, Delivery, Host, Item, Local, Shard, ShardMessage};
 
+use super::boot::Event;
 use super::client::Clients;
+use super::gather::{Answer, Gathers, Question};
+use super::raft_side::Raft;
 use super::message::{Message, Reads, Replies, Submission};
-use super::sequencer::{HEAD_BYTES, Outgoing, Sequencer};
+use super::sequencer::{HEAD_BYTES, Outgoing};
+
+/// What a shard captures in a microsecond: 64 KiB took 130 us (small values, quick profile).
+const CAPTURE_BYTES_PER_US: usize = 500;
 
 /// Stands for no connection: what the node itself wrote (expiry) is answered to nobody.
 pub const NOBODY: u64 = u64::MAX;
@@ -61,7 +68,13 @@ pub struct Engine {
     /// This turn's reads over several shards.
     pub(super) at_once: Submission,
     pub(super) out: Outboxes,
-    raft: Option<Raft>,
+    pub(super) raft: Option<Raft>,
+    pub(super) config: Config,
+    pub(super) metrics: CoreMetrics,
+    pub(super) rate: Rate,
+    pub(super) gathers: Gathers,
+    pub(super) events: Sender<Event>,
+    pub(super) started_ms: u64,
     /// Bytes handed to the log and not answered.
     submitted_bytes: usize,
     /// The server's levels, for connections that have none of their own.
@@ -71,13 +84,6 @@ pub struct Engine {
     open: bool,
 }
 
-/// The Raft core's extra.
-pub struct Raft {
-    pub sequencer: Rc<Sequencer>,
-    pub group: Group,
-    /// Set once when everything in the log was applied and a leader is known.
-    pub recovered: Rc<Cell<bool>>,
-}
 
 /// What leaves this core at the end of the turn.
 pub(super) struct Outboxes {
@@ -86,10 +92,8 @@ pub(super) struct Outboxes {
     mesh: Mesh<Message>,
     pub reads: Vec<Reads>,
     replies: Vec<Replies>,
-    /// Messages of this core's shard to others, and to itself, in order.
-    to_self: Vec<ShardMessage>,
-    failed_commands: u64,
-    commands: u64,
+    /// What this core asks itself.
+    to_self: VecDeque<Message>,
 }
 
 impl Engine {
@@ -99,6 +103,8 @@ impl Engine {
         mesh: Mesh<Message>,
         shard: Option<Shard>,
         raft: Option<Raft>,
+        config: Config,
+        events: Sender<Event>,
     ) -> Self {
         let core = mesh.core();
         Engine {
@@ -114,14 +120,18 @@ impl Engine {
                 mesh,
                 reads: (0..layout.cores).map(|_| Reads::default()).collect(),
                 replies: (0..layout.cores).map(|_| Replies::default()).collect(),
-                to_self: Vec::new(),
-                failed_commands: 0,
-                commands: 0,
+                to_self: VecDeque::new(),
             },
             raft,
+            durability: config.durability(),
+            consistency: config.consistency(),
+            config,
+            metrics: CoreMetrics::default(),
+            rate: Rate::default(),
+            gathers: Gathers::default(),
+            events,
+            started_ms: clock::now_ms(),
             submitted_bytes: 0,
-            durability: Durability::default(),
-            consistency: Consistency::default(),
             open: false,
         }
     }
@@ -162,30 +172,43 @@ impl Engine {
 
     /// About ten times a second.
     pub fn tick(&mut self) {
-        let recovered = |raft: &Raft| raft.recovered.take();
-        if self.raft.as_ref().is_some_and(recovered) {
-            self.open_everywhere();
+        if let Some(raft) = &self.raft {
+            raft.checkpoint_when_due(self.config.checkpoint_log_bytes());
         }
-        while self.propose_expired() {}
+        while self.has_room() && self.propose_expired() {}
+        self.rate.sample(self.now_ms, self.metrics.counters.commands_processed);
     }
 
     /// Takes what came from other cores and from the log. Answers whether anything did.
     pub fn receive(&mut self, clients: &mut impl Clients) -> bool {
         let mut any = false;
-        while let Some((_, message)) = self.out.mesh.receive() {
+        while let Some((from, message)) = self.out.mesh.receive() {
             any = true;
-            self.take(message, clients);
+            self.take(from, message, clients);
         }
-        any | self.take_outgoing(clients)
+        any |= self.take_outgoing(clients);
+        while let Some(message) = self.out.to_self.pop_front() {
+            any = true;
+            self.take(self.core, message, clients);
+        }
+        any
     }
 
-    /// Sends what the sequencer has ready.
+    /// Sends what the sequencer has ready, and what was worked for beside it.
     fn take_outgoing(&mut self, clients: &mut impl Clients) -> bool {
         let Some(raft) = &self.raft else {
             return false;
         };
         let sequencer = raft.sequencer.clone();
         let mut any = false;
+        for (from, number, answer) in raft.answers.take() {
+            any = true;
+            self.out.answer(from, number, answer);
+        }
+        if raft.recovered.take() {
+            any = true;
+            self.open_everywhere();
+        }
         while !self.out.mesh.is_backed_up() {
             let Some(outgoing) = sequencer.next_outgoing() else {
                 break;
@@ -206,12 +229,12 @@ impl Engine {
                 }
                 Outgoing::Refuse(..) => {}
             }
-            self.take(outgoing.message(), clients);
+            self.take(self.core, outgoing.message(), clients);
         }
         any
     }
 
-    fn take(&mut self, message: Message, clients: &mut impl Clients) {
+    fn take(&mut self, from: usize, message: Message, clients: &mut impl Clients) {
         match message {
             Message::Deliver(delivery) => self.deliver(delivery, clients),
             Message::Reads(reads) => self.run_reads(&reads, clients),
@@ -223,6 +246,13 @@ impl Engine {
             }
             Message::Refused(local, why) => self.refused(&local, &why, clients),
             Message::Open => self.open = true,
+            Message::Captured(result) => {
+                if let Some(raft) = &self.raft {
+                    raft.joint.captured(result);
+                }
+            }
+            Message::Question(number, question) => self.answer(from, number, *question, clients),
+            Message::Answer(number, answer) => self.answered(number, *answer, clients),
             Message::Shard(message) => self.shard_message(message, clients),
         }
     }
@@ -237,8 +267,7 @@ impl Engine {
             return;
         };
         shard.deliver(delivery);
-        shard.run(&mut Link { out: &mut self.out, clients });
-        self.run_own_messages(clients);
+        shard.run(&mut Link { out: &mut self.out, metrics: &mut self.metrics, clients });
     }
 
     fn run_reads(&mut self, reads: &Reads, clients: &mut impl Clients) {
@@ -250,7 +279,7 @@ impl Engine {
             let length = mutation::head(commands).map_or(commands.len(), |head| head.length);
             let (command, rest) = commands.split_at(length);
             commands = rest;
-            let mut link = Link { out: &mut self.out, clients };
+            let mut link = Link { out: &mut self.out, metrics: &mut self.metrics, clients };
             shard.read(item.origin(), *item, command, self.now_ms, &mut link);
         }
     }
@@ -281,14 +310,8 @@ impl Engine {
     fn shard_message(&mut self, message: ShardMessage, clients: &mut impl Clients) {
         let now_ms = self.now_ms;
         if let Some(shard) = &mut self.shard {
-            shard.receive(message, now_ms, &mut Link { out: &mut self.out, clients });
-        }
-        self.run_own_messages(clients);
-    }
-
-    fn run_own_messages(&mut self, clients: &mut impl Clients) {
-        while let Some(message) = self.out.to_self.pop() {
-            self.shard_message(message, clients);
+            let mut link = Link { out: &mut self.out, metrics: &mut self.metrics, clients };
+            shard.receive(message, now_ms, &mut link);
         }
     }
 
@@ -317,6 +340,36 @@ impl Engine {
             }
         }
         left < EXPIRE_BATCH
+    }
+
+    /// Goes on with a checkpoint under way. Answers whether it took time.
+    pub fn capture_turn(&mut self, clients: &mut impl Clients, parker: &Parker) -> bool {
+        let Some(shard) = &mut self.shard else {
+            return false;
+        };
+        if !shard.is_capturing() {
+            return false;
+        }
+        let slice_us = self.config.checkpoint_slice().as_micros() as usize;
+        match shard.capture_turn(slice_us * CAPTURE_BYTES_PER_US) {
+            // Its time comes by itself: the core stays awake.
+            Captured::Nothing | Captured::Slice => {}
+            Captured::Full(feeder, bytes) => {
+                let parker = parker.clone();
+                crate::rt::spawn(async move {
+                    feeder.room(bytes).await;
+                    parker.notify();
+                });
+                return false;
+            }
+            Captured::End(result) => {
+                self.out.send(self.layout.raft_core, Message::Captured(result));
+            }
+        }
+        // Old images may have held deliveries back.
+        let mut link = Link { out: &mut self.out, metrics: &mut self.metrics, clients };
+        shard.run(&mut link);
+        true
     }
 
     /// Sends what the turn gathered: to other cores, and to the log.
@@ -349,6 +402,7 @@ impl Engine {
     /// Whether there is work that no wake would announce.
     pub fn has_work(&self) -> bool {
         self.out.mesh.has_mail()
+            || !self.out.to_self.is_empty()
             || self.out.mesh.is_backed_up()
             || self.raft.as_ref().is_some_and(|raft| raft.sequencer.has_work())
     }
@@ -376,6 +430,25 @@ pub(super) fn begin_commands(commands: &mut Vec<u8>) {
 }
 
 impl Outboxes {
+    /// Sends to any core, this one included.
+    fn send(&mut self, core: usize, message: Message) {
+        if core == self.core {
+            self.to_self.push_back(message);
+        } else {
+            self.mesh.send(core, message);
+        }
+    }
+
+    /// Asks a core.
+    pub fn ask(&mut self, core: usize, number: u64, question: Question) {
+        self.send(core, Message::Question(number, Box::new(question)));
+    }
+
+    /// Answers a core's question.
+    pub fn answer(&mut self, core: usize, number: u64, answer: Answer) {
+        self.send(core, Message::Answer(number, Box::new(answer)));
+    }
+
     fn flush(&mut self) {
         if self.layout.cores == 1 {
             return;
@@ -397,6 +470,7 @@ impl Outboxes {
 /// Where a shard's replies and messages go while it runs.
 struct Link<'l, C> {
     out: &'l mut Outboxes,
+    metrics: &'l mut CoreMetrics,
     clients: &'l mut C,
 }
 
@@ -420,16 +494,12 @@ impl<C: Clients> Host for Link<'_, C> {
 
     fn send(&mut self, shard: usize, message: ShardMessage) {
         let core = self.out.layout.core_of(shard);
-        if core == self.out.core {
-            self.out.to_self.push(message);
-        } else {
-            self.out.mesh.send(core, Message::Shard(message));
-        }
+        self.out.send(core, Message::Shard(message));
     }
 
     #[inline]
-    fn count(&mut self, _id: u16, failed: bool) {
-        self.out.commands += 1;
-        self.out.failed_commands += failed as u64;
+    fn count(&mut self, id: u16, failed: bool) {
+        self.metrics.commands.executed_many(id, 1, 0);
+        let _ = failed;
     }
 }

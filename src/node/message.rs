@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Unavailable;
+use super::gather::{Answer, Question};
 use crate::shard::{Delivery, Item, Local, ShardMessage};
 
 /// A message between two cores of a node.
@@ -17,8 +18,13 @@ pub enum Message {
     Deliver(Arc<Delivery>),
     /// A batch of the receiver's that was refused.
     Refused(Arc<Local>, Unavailable),
+    /// The sender's shard has captured its part of the checkpoint, or could not.
+    Captured(Result<(), String>),
     /// The node serves from now on.
     Open,
+    /// A question, with the number that its answer bears.
+    Question(u64, Box<Question>),
+    Answer(u64, Box<Answer>),
     /// From shard to shard.
     Shard(ShardMessage),
 }

@@ -27,12 +27,15 @@ mod core;
 mod dispatch;
 mod engine;
 mod front;
+mod gather;
 mod message;
+mod raft_side;
+mod report;
 mod sequencer;
 mod transaction;
 
 pub use boot::{Event, Node, Options, start};
-pub use client::{Client, Clients};
+pub use client::{Client, ClientView, Clients};
 pub use dispatch::Flow;
 pub use core::Core;
 pub use engine::{Engine, Layout};

@@ -13,7 +13,8 @@ use crate::session::Session;
 
 use super::admin::latency_histogram;
 use super::client::Clients;
-use super::engine::{Engine, Raft};
+use super::engine::Engine;
+use super::raft_side::Raft;
 use super::gather::{Answer, Filter, Gather, Purpose, Question, Report};
 
 impl Engine {
@@ -236,9 +237,9 @@ impl Raft {
             learners: state.learners.iter().map(|member| member.id).collect(),
             last_index: state.last_index.unwrap_or(0),
             synced_index: self.log.synced(),
-            committed_index: state.committed.map_or(0, |position| position.index),
-            applied_index: state.applied.map_or(0, |position| position.index),
-            purged_index: state.purged.map_or(0, |position| position.index),
+            committed_index: state.committed_index.unwrap_or(0),
+            applied_index: state.applied_index.unwrap_or(0),
+            purged_index: state.purged_index.unwrap_or(0),
             cluster_id: String::new(),
         }
     }

@@ -20,10 +20,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::checkpoint::Feeder;
 use crate::clock;
 use crate::command::Rng;
 use crate::error::Unavailable;
 use crate::limits::{DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, ENTRY_BYTES_SOFT};
+use crate::log::Position;
 use crate::raft::Group;
 use crate::rt::Parker;
 use crate::shard::{Delivery, Local, Part};
@@ -53,8 +55,8 @@ struct State {
     entries_in_flight: usize,
     next_tag: u64,
     next_delivery: u64,
-    /// Index of the last entry delivered.
-    index: u64,
+    /// Place of the last entry delivered.
+    position: Position,
     rng: Rng,
     /// For the main task to send: deliveries to every shard, refusals to the core they came from.
     outgoing: VecDeque<Outgoing>,
@@ -83,7 +85,7 @@ impl Sequencer {
                 entries_in_flight: 0,
                 next_tag: 0,
                 next_delivery: 1,
-                index: 0,
+                position: Position::default(),
                 rng: Rng::new(clock::now_us()),
                 outgoing: VecDeque::new(),
             }),
@@ -132,7 +134,7 @@ impl Sequencer {
     }
 
     /// The group committed an entry.
-    pub fn committed(&self, index: u64, tag: Option<u64>, payload: Bytes) {
+    pub fn committed(&self, position: Position, tag: Option<u64>, payload: Bytes) {
         let mut state = self.state.borrow_mut();
         let parts = match tag {
             Some(tag) => state.take_entry(tag),
@@ -140,15 +142,34 @@ impl Sequencer {
         };
         // An entry of another node, or of a run before this one.
         let parts = parts.unwrap_or_else(|| foreign_parts(&payload));
-        state.deliver(Some(index), payload, parts);
+        state.deliver(Some(position), payload, parts);
         state.deliver_reads();
         drop(state);
         self.parker.notify();
     }
 
     /// An entry without commands took this index.
-    pub fn skipped(&self, index: u64) {
-        self.state.borrow_mut().index = index;
+    pub fn skipped(&self, position: Position) {
+        self.state.borrow_mut().position = position;
+        self.parker.notify();
+    }
+
+    /// Has every shard capture its keyspace as it is at this position.
+    pub fn capture(&self, feeder: Feeder) {
+        let mut state = self.state.borrow_mut();
+        state.deliver(None, Bytes::new(), Vec::new());
+        if let Some(Outgoing::Deliver(delivery)) = state.outgoing.back_mut()
+            && let Some(delivery) = Arc::get_mut(delivery)
+        {
+            delivery.capture = Some(feeder);
+        }
+        drop(state);
+        self.parker.notify();
+    }
+
+    /// Whether the main task keeps up with what is to be sent.
+    pub fn has_room(&self) -> bool {
+        self.state.borrow().outgoing.len() < DELIVERIES_WAITING_MAX
     }
 
     /// The group will not commit a proposal, or cannot tell.
@@ -179,14 +200,14 @@ impl Sequencer {
         self.state.borrow().entries_in_flight > 0
     }
 
-    /// Index of the last entry delivered.
-    pub fn index(&self) -> u64 {
-        self.state.borrow().index
+    /// Place of the last entry delivered.
+    pub fn position(&self) -> Position {
+        self.state.borrow().position
     }
 
-    /// Begins behind a checkpoint at `index`.
-    pub fn begin_at(&self, index: u64) {
-        self.state.borrow_mut().index = index;
+    /// Begins behind a checkpoint.
+    pub fn begin_at(&self, position: Position) {
+        self.state.borrow_mut().position = position;
     }
 }
 
@@ -254,18 +275,19 @@ impl State {
         }
     }
 
-    /// `index` is the entry's; reads alone have none and the present time.
-    fn deliver(&mut self, index: Option<u64>, payload: Bytes, parts: Vec<Part>) {
-        let (now_ms, seed) = match index {
-            Some(index) => {
-                self.index = index;
+    /// `position` is the entry's; reads alone have none and the present time.
+    fn deliver(&mut self, position: Option<Position>, payload: Bytes, parts: Vec<Part>) {
+        let (now_ms, seed) = match position {
+            Some(position) => {
+                self.position = position;
                 prefix(&payload)
             }
             None => (clock::now_ms(), self.rng.next()),
         };
         let id = self.next_delivery;
         self.next_delivery += 1;
-        let delivery = Delivery { id, index: self.index, now_ms, seed, payload, parts };
+        let index = self.position.index;
+        let delivery = Delivery { id, index, now_ms, seed, payload, parts, capture: None };
         self.outgoing.push_back(Outgoing::Deliver(Arc::new(delivery)));
     }
 

@@ -36,6 +36,12 @@ pub trait Applier {
     /// kept with the next checkpoint; its bytes are opaque.
     fn skip(&self, position: Position, membership: Option<Bytes>);
 
+    /// Whether more can be applied now. While it is false the group lets the executor's other
+    /// tasks run and asks again: what keeps recovery from piling up a whole log.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// The newest complete checkpoint, if there is one.
     fn checkpoint(&self) -> Option<CheckpointMeta>;
 

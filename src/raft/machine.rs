@@ -78,6 +78,9 @@ impl RaftStateMachine<Types> for Machine {
         S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
+            while !self.applier.has_room() {
+                crate::rt::yield_now().await;
+            }
             let tag = responder
                 .as_ref()
                 .and_then(|_| self.proposals.take_committed(entry.log_id.index));

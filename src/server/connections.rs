@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 
-use crate::node::{Client, Clients, Engine, Front};
+use crate::config::{Config, Name};
+use crate::node::{Client, ClientView, Clients, Engine, Front};
 use crate::resp::{Decoder, Protocol};
 use crate::rt::socket::Socket;
 use crate::rt::{Completion, Ring};
@@ -29,6 +30,23 @@ pub struct Limits {
     pub output_soft_s: u64,
     /// Bytes of requests that may be kept.
     pub query_bytes_max: usize,
+}
+
+impl Limits {
+    /// The limits that the settings ask for.
+    pub fn of(config: &Config) -> Limits {
+        let output = config.output_limits().normal;
+        Limits {
+            // Spread by the kernel: a core may hold all of them.
+            clients_max: config.clients_max(),
+            timeout_s: config.timeout().map_or(0, |timeout| timeout.as_secs()),
+            keepalive_s: config.tcp_keepalive().map_or(0, |keepalive| keepalive.as_secs() as u32),
+            output_hard_bytes: output.hard_bytes as usize,
+            output_soft_bytes: output.soft_bytes as usize,
+            output_soft_s: output.soft_seconds,
+            query_bytes_max: config.query_bytes_max() ,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -304,6 +322,33 @@ impl Clients for Connections {
             self.dirty.push(id);
         }
         Some(&mut connection.client)
+    }
+
+    fn each(&mut self, show: &mut dyn FnMut(ClientView<'_>)) {
+        for id in self.ids() {
+            if let Some(connection) = self.get(id) {
+                show(ClientView {
+                    id,
+                    session: &connection.client.session,
+                    descriptor: connection.socket.as_raw_fd(),
+                    input_bytes: connection.input_bytes(),
+                    output_bytes: connection.output_bytes(),
+                });
+            }
+        }
+    }
+
+    fn kill(&mut self, id: u64) {
+        if let Some(connection) = self.get(id) {
+            connection.ending = true;
+            connection.waiting = false;
+            self.ending.push(id);
+            self.mark_dirty(id);
+        }
+    }
+
+    fn configure(&mut self, config: &Config, _names: &[Name]) {
+        self.limits = Limits::of(config);
     }
 }
 

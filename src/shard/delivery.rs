@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::checkpoint::Feeder;
 use crate::resp::Protocol;
 
 /// One committed entry, or a position between two entries at which reads run.
-#[derive(Debug)]
 pub struct Delivery {
     /// Counts deliveries on this node; part of a loan's name.
     pub id: u64,
@@ -22,6 +22,8 @@ pub struct Delivery {
     pub payload: Bytes,
     /// One for each core that contributed.
     pub parts: Vec<Part>,
+    /// The keyspace as it is here is to be captured for a checkpoint, and brought to this.
+    pub capture: Option<Feeder>,
 }
 
 /// The commands of one core in an entry.

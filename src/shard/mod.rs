@@ -15,11 +15,13 @@
 //!
 //! Not done here: which shard a request goes to, and the reply's way home (`node/`).
 
+mod capture;
 mod delivery;
 mod loan;
 mod whole;
 mod worker;
 
+pub use capture::Captured;
 pub use delivery::{Delivery, Item, Local, Part};
-pub use loan::{Loan, LoanId, ShardMessage};
+pub use loan::{Lent, Loan, LoanId, ShardMessage};
 pub use worker::{Host, Shard};

@@ -5,8 +5,10 @@ use crate::command::{
 };
 use crate::keyspace::Keyspace;
 use crate::resp::{Args, Error, Protocol, Reply, parse_int};
+use crate::value::{DIGEST_BYTES, Digest};
 use crate::slot::{shard_of, slot_of};
 
+use super::loan::Lent;
 use super::worker::Command;
 
 /// Makes one reply of the shards' replies. An error of any shard is the reply.
@@ -44,6 +46,17 @@ pub fn combined(
                 .collect(),
         ),
         Combine::First | Combine::Cursor => shares.into_iter().next().unwrap_or(Reply::Null),
+        Combine::Digest => {
+            let mut sum = Digest::default();
+            for share in &shares {
+                if let Reply::Bulk(bytes) = share
+                    && let Ok(bytes) = <&[u8; DIGEST_BYTES]>::try_from(&bytes[..])
+                {
+                    sum += Digest::from_bytes(bytes);
+                }
+            }
+            Reply::Raw(format!("+{sum}\r\n").into_bytes().into())
+        }
         Combine::Pick => {
             shares.retain(|share| *share != Reply::Null);
             if shares.is_empty() {
@@ -119,10 +132,8 @@ fn move_keys(
 ) {
     for (own, db, key) in places {
         let (from, to) = way(*own);
-        if from != to
-            && let Some(entry) = keyspaces[from].db_mut(*db as usize).take_entry(key)
-        {
-            keyspaces[to].db_mut(*db as usize).put_entry(entry);
+        if from != to {
+            Lent::take(&mut keyspaces[from], *db, key).put(&mut keyspaces[to]);
         }
     }
 }

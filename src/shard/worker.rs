@@ -8,6 +8,7 @@ use crate::keyspace::Keyspace;
 use crate::resp::{Args, Error, Protocol, Reply, Span, encode};
 use crate::slot::{shard_of, slot_of};
 
+use super::capture::Capture;
 use super::delivery::{Delivery, Item, Local};
 use super::loan::{Lent, Loan, LoanId, ShardMessage};
 use super::whole::{combined, transaction_over};
@@ -35,19 +36,20 @@ struct HeldRead {
 pub struct Shard {
     id: usize,
     shards: usize,
-    keyspace: Keyspace,
+    pub(super) keyspace: Keyspace,
     stream: VecDeque<Arc<Delivery>>,
     /// Where the first delivery of the stream stopped.
     cursor: Cursor,
     /// Log index up to which everything has run.
     applied: u64,
-    lent: HashSet<(u8, Vec<u8>)>,
+    pub(super) lent: HashSet<(u8, Vec<u8>)>,
     /// Held as a whole until released: everything is lent, or a command runs on every shard.
     held: Option<LoanId>,
     /// Loans that came, by command, with the shard they are from.
     loans: HashMap<LoanId, Vec<(usize, Loan)>>,
     shares: HashMap<LoanId, Vec<Reply<'static>>>,
     held_reads: VecDeque<HeldRead>,
+    pub(super) capture: Option<Capture>,
     spans: Vec<Span>,
     /// Stands in where the log holds what this version cannot run: the node must stop.
     fault: Option<String>,
@@ -103,6 +105,7 @@ impl Shard {
             loans: HashMap::new(),
             shares: HashMap::new(),
             held_reads: VecDeque::new(),
+            capture: None,
             spans: Vec::new(),
             fault: None,
         }
@@ -155,7 +158,13 @@ impl Shard {
     /// Runs deliveries until all are through or one waits for another shard.
     pub fn run(&mut self, host: &mut impl Host) {
         while let Some(delivery) = self.stream.front().cloned() {
-            if self.held.is_some() || self.fault.is_some() || !self.run_delivery(&delivery, host) {
+            if self.held.is_some() || self.fault.is_some() || self.is_capture_behind() {
+                return;
+            }
+            if delivery.capture.is_some() && !self.begin_capture(&delivery) {
+                return;
+            }
+            if !self.run_delivery(&delivery, host) {
                 return;
             }
             self.applied = self.applied.max(delivery.index);
@@ -428,8 +437,7 @@ impl Shard {
             let mut lent: Vec<Lent> = Vec::new();
             for (_, db, key) in own {
                 if self.lent.insert((*db, key.clone())) {
-                    let entry = self.keyspace.db_mut(*db as usize).take_entry(key);
-                    lent.push((*db, key.clone(), entry));
+                    lent.push(Lent::take(&mut self.keyspace, *db, key));
                 }
             }
             Loan::Keys(lent)
@@ -466,11 +474,9 @@ impl Shard {
         for (from, loan) in loans {
             let Loan::Keys(lent) = loan else { continue };
             let mut names = Vec::with_capacity(lent.len());
-            for (db, key, entry) in lent {
-                if let Some(entry) = entry {
-                    self.keyspace.db_mut(db as usize).put_entry(entry);
-                }
-                names.push((db, key));
+            for one in lent {
+                names.push((one.db, one.key.clone()));
+                one.put(&mut self.keyspace);
             }
             borrowed.push((from, names));
         }
@@ -478,10 +484,7 @@ impl Shard {
         for (from, names) in borrowed {
             let lent = names
                 .into_iter()
-                .map(|(db, key)| {
-                    let entry = self.keyspace.db_mut(db as usize).take_entry(&key);
-                    (db, key, entry)
-                })
+                .map(|(db, key)| Lent::take(&mut self.keyspace, db, &key))
                 .collect();
             host.send(
                 from,
@@ -535,11 +538,9 @@ impl Shard {
     fn take_home(&mut self, id: LoanId, loan: Loan) {
         match loan {
             Loan::Keys(lent) => {
-                for (db, key, entry) in lent {
-                    if let Some(entry) = entry {
-                        self.keyspace.db_mut(db as usize).put_entry(entry);
-                    }
-                    self.lent.remove(&(db, key));
+                for one in lent {
+                    self.lent.remove(&(one.db, one.key.clone()));
+                    one.put(&mut self.keyspace);
                 }
             }
             Loan::Whole(keyspace) => {

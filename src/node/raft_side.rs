@@ -1,0 +1,273 @@
+//! What the Raft core has besides a shard core: the group, the log, the checkpoints.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::channel::oneshot;
+use futures::future::LocalBoxFuture;
+use futures::stream::StreamExt;
+
+use crate::checkpoint::{Origin, Store};
+use crate::clock;
+use crate::error::Unavailable;
+use crate::log::{Log, Position};
+use crate::metrics::PersistenceInfo;
+use crate::raft::{Applier, CheckpointMeta, Chunks, Group};
+use crate::rt::{self, Parker};
+
+use super::gather::{Answer, Question};
+use super::sequencer::Sequencer;
+
+/// How often what was written at `medium` is synced.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// The Raft core's extra.
+pub struct Raft {
+    pub sequencer: Rc<Sequencer>,
+    pub group: Group,
+    pub log: Rc<dyn Log>,
+    pub joint: Rc<Joint>,
+    /// Set once when everything in the log was applied and a leader is known.
+    pub recovered: Rc<Cell<bool>>,
+    /// Answers that were worked for: whom to, under which number.
+    pub answers: Rc<RefCell<Vec<(usize, u64, Answer)>>>,
+    pub parker: Parker,
+    pub backend: &'static str,
+}
+
+/// Joins the group to the sequencer, and checkpoints to both.
+pub struct Joint {
+    sequencer: Rc<Sequencer>,
+    store: Arc<Store>,
+    /// The newest membership, opaque.
+    membership: RefCell<Bytes>,
+    /// Shards that have not captured their part of the checkpoint under way, and who waits.
+    capturing: RefCell<Option<Capturing>>,
+    shards: usize,
+    seed: u64,
+    status: RefCell<Status>,
+}
+
+struct Capturing {
+    missing: usize,
+    failed: Option<String>,
+    done: oneshot::Sender<Result<(), String>>,
+}
+
+#[derive(Clone, Default)]
+struct Status {
+    began_ms: Option<u64>,
+    last_ms: u64,
+    last_took_ms: Option<u64>,
+    last_failed: bool,
+    complete: u64,
+    last_index: u64,
+}
+
+impl Joint {
+    /// `seed` fixes the order of the tables. Begins behind the store's newest checkpoint.
+    pub fn new(sequencer: Rc<Sequencer>, store: Arc<Store>, shards: usize, seed: u64) -> Joint {
+        let newest = store.newest();
+        let membership = newest.as_ref().map(|meta| meta.origin.membership.clone());
+        let status = Status {
+            last_index: newest.as_ref().map_or(0, |meta| meta.origin.index),
+            ..Status::default()
+        };
+        if let Some(meta) = &newest {
+            sequencer.begin_at(position_of(&meta.origin));
+        }
+        Joint {
+            sequencer,
+            store,
+            membership: RefCell::new(membership.unwrap_or_default().into()),
+            capturing: RefCell::new(None),
+            shards,
+            seed,
+            status: RefCell::new(status),
+        }
+    }
+
+    /// A shard has captured its part, or could not.
+    pub fn captured(&self, result: Result<(), String>) {
+        let mut capturing = self.capturing.borrow_mut();
+        let Some(under_way) = capturing.as_mut() else {
+            return;
+        };
+        under_way.missing -= 1;
+        under_way.failed = under_way.failed.take().or(result.err());
+        if under_way.missing == 0
+            && let Some(ended) = capturing.take()
+        {
+            // Nobody waits any more when the group was stopped.
+            let _ = ended.done.send(ended.failed.map_or(Ok(()), Err));
+        }
+    }
+
+    async fn write_checkpoint(&self) -> io::Result<CheckpointMeta> {
+        let position = self.sequencer.position();
+        let origin = Origin {
+            term: position.term,
+            leader: position.leader,
+            index: position.index,
+            membership: self.membership.borrow().to_vec(),
+            seed: self.seed,
+        };
+        let writer = self.store.begin(origin)?;
+        let (done, all_captured) = oneshot::channel();
+        let missing = self.shards;
+        *self.capturing.borrow_mut() = Some(Capturing { missing, failed: None, done });
+        self.sequencer.capture(writer.feeder());
+        let captured = all_captured.await.unwrap_or(Err("the node is stopping".to_string()));
+        captured.map_err(io::Error::other)?;
+        let meta = writer.finish().await?;
+        Ok(meta_of(&meta.origin))
+    }
+}
+
+fn position_of(origin: &Origin) -> Position {
+    Position { term: origin.term, leader: origin.leader, index: origin.index }
+}
+
+fn meta_of(origin: &Origin) -> CheckpointMeta {
+    CheckpointMeta {
+        position: position_of(origin),
+        membership: Bytes::from(origin.membership.clone()),
+    }
+}
+
+impl Applier for Joint {
+    fn apply(&self, position: Position, tag: Option<u64>, payload: Bytes) {
+        self.sequencer.committed(position, tag, payload);
+    }
+
+    fn skip(&self, position: Position, membership: Option<Bytes>) {
+        if let Some(membership) = membership {
+            *self.membership.borrow_mut() = membership;
+        }
+        self.sequencer.skipped(position);
+    }
+
+    fn has_room(&self) -> bool {
+        self.sequencer.has_room()
+    }
+
+    fn checkpoint(&self) -> Option<CheckpointMeta> {
+        self.store.newest().map(|meta| meta_of(&meta.origin))
+    }
+
+    fn build_checkpoint(
+        &self,
+        _position: Position,
+    ) -> LocalBoxFuture<'_, io::Result<CheckpointMeta>> {
+        Box::pin(async move {
+            let began_ms = clock::now_ms();
+            self.status.borrow_mut().began_ms = Some(began_ms);
+            let result = self.write_checkpoint().await;
+            let mut status = self.status.borrow_mut();
+            status.began_ms = None;
+            status.last_failed = result.is_err();
+            match &result {
+                Ok(meta) => {
+                    status.last_ms = clock::now_ms();
+                    status.last_took_ms = Some(status.last_ms.saturating_sub(began_ms));
+                    status.complete += 1;
+                    status.last_index = meta.position.index;
+                    tracing::info!(index = meta.position.index, "checkpoint complete");
+                }
+                Err(error) => tracing::error!("checkpoint failed, the one before stands: {error}"),
+            }
+            result
+        })
+    }
+
+    fn export(&self) -> Option<(CheckpointMeta, Chunks)> {
+        let (meta, chunks) = self.store.export()?;
+        Some((meta_of(&meta.origin), chunks.boxed_local()))
+    }
+
+    /// A single voter is sent no snapshot; the cluster brings this.
+    fn install(&self, _meta: CheckpointMeta, _chunks: Chunks) -> LocalBoxFuture<'_, io::Result<()>> {
+        let text = "this version takes no snapshots from other nodes";
+        Box::pin(async move { Err(io::Error::new(io::ErrorKind::Unsupported, text)) })
+    }
+
+    fn failed(&self, tag: u64, why: Unavailable) {
+        self.sequencer.failed(tag, why);
+    }
+}
+
+impl Raft {
+    /// Works for a question that takes a while; the answer comes by [`Raft::answers`].
+    pub(super) fn work_for(&self, from: usize, number: u64, question: &Question) {
+        let (log, answers) = (self.log.clone(), self.answers.clone());
+        let (group, parker) = (self.group.clone(), self.parker.clone());
+        let checkpoint = matches!(question, Question::Checkpoint);
+        rt::spawn(async move {
+            let result = if checkpoint {
+                group.checkpoint().await.map(drop)
+            } else {
+                log.sync().await
+            };
+            let answer = Answer::Done(result.map_err(|error| error.to_string()));
+            answers.borrow_mut().push((from, number, answer));
+            parker.notify();
+        });
+    }
+
+    /// Starts a checkpoint when the log has grown past `log_bytes_max`.
+    pub(super) fn checkpoint_when_due(&self, log_bytes_max: u64) {
+        let idle = self.joint.status.borrow().began_ms.is_none();
+        let due = self.log.bytes() > log_bytes_max
+            && self.sequencer.position().index > self.joint.status.borrow().last_index;
+        if !idle || !due {
+            return;
+        }
+        self.joint.status.borrow_mut().began_ms = Some(clock::now_ms());
+        let (group, joint) = (self.group.clone(), self.joint.clone());
+        rt::spawn(async move {
+            // Its outcome was logged; the next try comes when the next tick finds it due.
+            if group.checkpoint().await.is_err() {
+                rt::sleep(SYNC_EVERY).await;
+            }
+            joint.status.borrow_mut().began_ms = None;
+        });
+    }
+
+    /// Keeps the promise of `medium`: what was written is on disk within a second.
+    pub(super) fn spawn_syncs(&self) {
+        let log = Rc::downgrade(&self.log);
+        rt::spawn(async move {
+            loop {
+                rt::sleep(SYNC_EVERY).await;
+                let Some(log) = log.upgrade() else {
+                    return;
+                };
+                let behind = log.last().is_some_and(|last| last.index > log.synced());
+                if behind && let Err(error) = log.sync().await {
+                    tracing::error!("the log cannot be synced: {error}");
+                    return;
+                }
+            }
+        });
+    }
+
+    pub(super) fn persistence(&self) -> PersistenceInfo {
+        let status = self.joint.status.borrow().clone();
+        PersistenceInfo {
+            loading: false,
+            entries_since_checkpoint: self.sequencer.position().index.saturating_sub(status.last_index),
+            checkpoint_began_ms: status.began_ms,
+            checkpoint_last_ms: status.last_ms,
+            checkpoint_last_took_ms: status.last_took_ms,
+            checkpoint_last_failed: status.last_failed,
+            checkpoints: status.complete,
+            log_bytes: self.log.bytes(),
+            log_backend: self.backend,
+            log_failure: self.group.failure(),
+        }
+    }
+}
