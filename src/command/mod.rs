@@ -20,7 +20,6 @@ mod context;
 mod diagnostics;
 mod draw;
 mod expiry;
-pub mod glob;
 #[cfg(test)]
 mod golden;
 mod hash;

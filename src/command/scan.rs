@@ -1,8 +1,7 @@
 //! What SSCAN, HSCAN and ZSCAN have in common: cursor and options.
 
+use crate::glob;
 use crate::resp::{Args, Error, Reply, parse_int};
-
-use super::glob;
 
 /// Members visited in one call unless `COUNT` says otherwise.
 const COUNT: usize = 10;

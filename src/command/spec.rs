@@ -169,6 +169,12 @@ impl Category {
     pub const TRANSACTION: Category = Category(1 << 19);
     pub const SCRIPTING: Category = Category(1 << 20);
 
+    /// Whether it names a type of data.
+    const fn has_type(self) -> bool {
+        let types = Category::SET.0 | Category::SORTEDSET.0 | Category::LIST.0 | Category::HASH.0;
+        self.0 & types != 0
+    }
+
     /// Names in the order of the bits, as `COMMAND INFO` gives them.
     pub const NAMES: [&'static str; 21] = [
         "@keyspace",
@@ -299,6 +305,8 @@ impl Spec {
             _ if !self.subcommands.is_empty() => Category::NONE,
             // Of the generic ones only those on keys are (`WAIT` is not).
             Group::Generic if self.route == Route::Session => Category::NONE,
+            // A generic command on certain types (SORT) belongs to those alone.
+            Group::Generic if self.category.has_type() => Category::NONE,
             Group::Generic => Category::KEYSPACE,
             Group::String => Category::STRING,
             Group::List => Category::LIST,

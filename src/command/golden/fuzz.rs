@@ -5,133 +5,12 @@ use std::collections::BTreeMap;
 
 use crate::clock::now_ms;
 use crate::command::{Flags, Rng, by_name};
+use crate::keyspace::Keyspace;
 use crate::resp::{Args, Span};
 
+use super::grammar::{COLLECTIONS, SORTS, STRINGS, draw};
 use super::redis::Redis;
 use super::{Scene, render};
-
-/// Commands with the kinds of their arguments: `k` key, `v` value, `n` small number, `i` any
-/// number, `f` float, `t` time in s, `p` pattern, `b` 0 or 1; a group in brackets is left out at
-/// random; anything else stands for itself.
-const COMMANDS: &[&str] = &[
-    "GET k",
-    "SET k v",
-    "SET k v [NX] [XX] [GET] [KEEPTTL] [EX t] [EXAT 4102444800]",
-    "SETNX k v",
-    "SETEX k t v",
-    "GETSET k v",
-    "GETDEL k",
-    "GETEX k [EX t] [PERSIST] [PXAT 1]",
-    "GETRANGE k n n",
-    "SETRANGE k n v",
-    "SUBSTR k n n",
-    "APPEND k v",
-    "STRLEN k",
-    "INCR k",
-    "DECR k",
-    "INCRBY k i",
-    "DECRBY k i",
-    "INCRBYFLOAT k f",
-    "LCS k k [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]",
-    "MGET k k k",
-    "MSET k v k v",
-    "MSETNX k v k v",
-    "SET k f",
-    "SET k i",
-    "SETBIT k o b",
-    "GETBIT k o",
-    "BITCOUNT k",
-    "BITCOUNT k n n [BIT]",
-    "BITPOS k b",
-    "BITPOS k b n",
-    "BITPOS k b n n [BIT]",
-    "BITOP AND k k k",
-    "BITOP OR k k k k",
-    "BITOP XOR k k k",
-    "BITOP NOT k k",
-    "BITFIELD k [OVERFLOW w] INCRBY u o i SET u o i [OVERFLOW w] INCRBY u o n",
-    "BITFIELD_RO k GET u o GET u o",
-    "DEL k [k]",
-    "UNLINK k",
-    "EXISTS k k",
-    "TOUCH k k",
-    "TYPE k",
-    "EXPIRE k t [NX] [XX] [GT] [LT]",
-    "PEXPIREAT k 4102444800123 [NX] [GT] [LT]",
-    "EXPIREAT k n",
-    "EXPIRETIME k",
-    "TTL k",
-    "PERSIST k",
-    "RENAME k k",
-    "RENAMENX k k",
-    "COPY k k [DB b] [REPLACE]",
-    "MOVE k b",
-    "OBJECT ENCODING k",
-    "KEYS p",
-    "DBSIZE",
-    "SWAPDB b b",
-    "SELECT b",
-];
-
-fn pick<'a>(rng: &mut Rng, items: &[&'a str]) -> &'a str {
-    items[rng.below(items.len())]
-}
-
-fn argument(rng: &mut Rng, kind: &str) -> String {
-    match kind {
-        "k" => pick(rng, &["a", "b", "c", "ab", "abc"]).into(),
-        "v" => match rng.below(4) {
-            0 => (rng.next() as i64 >> rng.below(64)).to_string(),
-            1 => "ab".repeat(rng.below(30)),
-            2 => "".into(),
-            _ => pick(rng, &["x", "hello", "01", " 1", "-0", "1.5", "3.0e3"]).into(),
-        },
-        "n" => (rng.below(41) as i64 - 20).to_string(),
-        "i" => (rng.next() as i64 >> rng.below(64)).to_string(),
-        "f" => {
-            let number = rng.next() as i64 >> rng.below(64);
-            let scale = rng.below(12);
-            match rng.below(4) {
-                0 => format!("{number}.{}", rng.next() >> rng.below(64)),
-                1 => format!("{}e-{scale}", number % 1_000_000),
-                2 => format!("{}e{}", number % 1000, scale * 3),
-                _ => format!("0.{}", rng.below(100)),
-            }
-        }
-        "t" => pick(rng, &["100", "1000", "5000", "0", "-1", "x"]).into(),
-        "o" => (rng.below(200) as i64 - 3).to_string(),
-        "u" => format!("{}{}", pick(rng, &["i", "u"]), rng.below(65)),
-        "w" => pick(rng, &["WRAP", "SAT", "FAIL"]).into(),
-        "b" => rng.below(2).to_string(),
-        "p" => {
-            let parts = [
-                "*", "?", "a", "b", "c", "[a-b]", "[^a]", "[c-a]", "\\a", "[b", "[",
-            ];
-            (0..1 + rng.below(4)).map(|_| pick(rng, &parts)).collect()
-        }
-        other => other.into(),
-    }
-}
-
-/// A command's words.
-fn draw(rng: &mut Rng, commands: &[&str]) -> Vec<String> {
-    let template = pick(rng, commands);
-    let mut words = Vec::new();
-    let mut is_left_out = false;
-    for part in template.split(' ') {
-        if part.starts_with('[') {
-            is_left_out = rng.below(4) > 0;
-        }
-        if !is_left_out {
-            let kind = part.trim_start_matches('[').trim_end_matches(']');
-            words.push(argument(rng, kind));
-        }
-        if part.ends_with(']') {
-            is_left_out = false;
-        }
-    }
-    words
-}
 
 /// The words as a request's arguments.
 fn with_args<R>(words: &[String], run: impl FnOnce(Args<'_>) -> R) -> R {
@@ -159,18 +38,34 @@ fn agree(command: &str, ours: &str, theirs: &str) -> bool {
         items.sort();
         items
     };
+    // Redis 7.2 prints the shortest digits that read back, servers before it 17 of them.
+    let folded = |text: &str| -> Vec<String> {
+        let items = text.split(['[', ']', '"', ',', ' ']);
+        items
+            .map(|item| match item.parse::<f64>() {
+                Ok(number) => number.to_string(),
+                Err(_) => item.to_string(),
+            })
+            .collect()
+    };
     let number = |text: &str| {
         text.strip_prefix(':')
             .and_then(|text| text.parse::<i64>().ok())
     };
     match command {
-        "KEYS" => sorted(ours) == sorted(theirs),
-        // A bit that is written as it was makes Redis keep the string otherwise.
-        "OBJECT" => ours == theirs || theirs == "\"raw\"",
+        "KEYS" | "SMEMBERS" | "SINTER" | "SUNION" | "SDIFF" | "HKEYS" | "HGETALL" => {
+            sorted(ours) == sorted(theirs)
+        }
+        // A bit that is written as it was makes Redis keep the string otherwise; short lists and sets are
+        // listpacks since 7.2.
+        "OBJECT" => {
+            ours == theirs || ["\"raw\"", "\"quicklist\"", "\"hashtable\""].contains(&theirs)
+        }
         "TTL" | "EXPIRETIME" => match (number(ours), number(theirs)) {
             (Some(ours), Some(theirs)) => (ours - theirs).abs() <= 1 && (ours < 0) == (theirs < 0),
             _ => ours == theirs,
         },
+        _ if command.starts_with('Z') => ours == theirs || folded(ours) == folded(theirs),
         _ => ours == theirs,
     }
 }
@@ -185,7 +80,24 @@ fn rounds() -> u64 {
 
 #[test]
 #[ignore = "starts a redis-server"]
-fn redis_answers_random_commands_alike() {
+fn redis_sorts_alike() {
+    compare(SORTS);
+}
+
+#[test]
+#[ignore = "starts a redis-server"]
+fn redis_answers_random_commands_on_strings_alike() {
+    compare(STRINGS);
+}
+
+#[test]
+#[ignore = "starts a redis-server"]
+fn redis_answers_random_commands_on_collections_alike() {
+    compare(COLLECTIONS);
+}
+
+/// Plays random commands here and there, a fresh keyspace for each seed.
+fn compare(commands: &[&str]) {
     let mut redis = Redis::start();
     let mut differing = BTreeMap::new();
     for seed in 0..rounds() {
@@ -194,7 +106,7 @@ fn redis_answers_random_commands_alike() {
         redis.reset();
         let mut history = Vec::new();
         for _ in 0..100 {
-            let words = draw(&mut rng, COMMANDS);
+            let words = draw(&mut rng, commands);
             history.push(words.join(" "));
             scene.now_ms = now_ms();
             let theirs = with_args(&words, |args| redis.run(args));
@@ -220,18 +132,25 @@ fn redis_answers_random_commands_alike() {
 
 #[test]
 fn reads_change_no_version_and_refusals_neither() {
-    for seed in 0..200 {
+    (0..200).for_each(|seed| check_versions(seed, STRINGS));
+    (200..400).for_each(|seed| check_versions(seed, COLLECTIONS));
+}
+
+fn check_versions(seed: u64, commands: &[&str]) {
+    {
         let mut rng = Rng::new(seed);
         let mut scene = Scene::new();
         for _ in 0..100 {
-            let words = draw(&mut rng, COMMANDS);
+            let words = draw(&mut rng, commands);
             let before = versions(&scene);
             if words[0] == "SELECT" {
                 scene.db = words[1].parse().unwrap();
                 continue;
             }
             let reply = with_args(&words, |args| scene.run(args));
-            let spec = by_name(words[0].as_bytes()).unwrap();
+            let Some(spec) = by_name(words[0].as_bytes()) else {
+                continue;
+            };
             if !spec.flags.has(Flags::WRITE) || reply.starts_with(b"-") {
                 assert_eq!(before, versions(&scene), "seed {seed}: {words:?}");
             }
@@ -249,4 +168,83 @@ fn versions(scene: &Scene) -> Vec<u64> {
             database.version_of(name.as_bytes(), scene.now_ms)
         })
         .collect()
+}
+
+/// Runs one drawn command; `SELECT` is the scene's own.
+fn step(scene: &mut Scene, words: &[String]) -> Vec<u8> {
+    if words[0] == "SELECT" {
+        scene.db = words[1].parse().unwrap();
+        return Vec::new();
+    }
+    with_args(words, |args| scene.run(args))
+}
+
+/// Two replicas whose tables are in another order hold and answer the same.
+#[test]
+fn nothing_depends_on_the_order_of_the_table() {
+    for seed in 0..200 {
+        let mut rng = Rng::new(seed);
+        let commands = if seed % 2 == 0 { STRINGS } else { COLLECTIONS };
+        let mut scenes = [1, 2].map(|order| Scene {
+            keyspace: Keyspace::new(order),
+            ..Scene::new()
+        });
+        for _ in 0..100 {
+            let words = draw(&mut rng, commands);
+            let [first, second] = scenes.each_mut().map(|scene| step(scene, &words));
+            assert!(
+                words[0] == "KEYS" || first == second,
+                "seed {seed}: {words:?}"
+            );
+        }
+        let [first, second] = scenes.map(|scene| contents(&scene));
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+/// A key's image, expiry and version.
+type Held = (Vec<u8>, u64, u64);
+
+/// What every key of every database holds.
+fn contents(scene: &Scene) -> BTreeMap<(usize, Vec<u8>), Held> {
+    let databases = scene.keyspace.databases().enumerate();
+    let entries = databases.flat_map(|(db, database)| {
+        database.table().iter().map(move |entry| {
+            let mut image = Vec::new();
+            entry.value.write_image(&mut image);
+            let key = (db, entry.key.as_bytes().into_owned());
+            (key, (image, entry.expires_at_ms, entry.version))
+        })
+    });
+    entries.collect()
+}
+
+/// Whatever sets, moves or takes away expiries: each key that has one falls due, no other does.
+#[test]
+fn what_expires_falls_due() {
+    for seed in 0..300 {
+        let mut rng = Rng::new(seed);
+        let mut scene = Scene::new();
+        for _ in 0..100 {
+            step(&mut scene, &draw(&mut rng, STRINGS));
+            scene.now_ms += rng.below(100_000) as u64;
+        }
+        for db in 0..2 {
+            let database = scene.keyspace.db_mut(db);
+            let volatile = database
+                .table()
+                .iter()
+                .filter(|entry| entry.expires_at_ms != 0);
+            let mut expected: Vec<Vec<u8>> = volatile
+                .map(|entry| entry.key.as_bytes().into_owned())
+                .collect();
+            assert_eq!(expected.len(), database.volatile(), "seed {seed}");
+            let due = database.take_due(u64::MAX, usize::MAX);
+            let mut due: Vec<Vec<u8>> = due.iter().map(|key| key.as_bytes().into_owned()).collect();
+            expected.sort();
+            due.sort();
+            due.dedup();
+            assert_eq!(due, expected, "seed {seed}");
+        }
+    }
 }

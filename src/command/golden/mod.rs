@@ -15,6 +15,7 @@
 //! `redis-server` that it starts, and wants the same bytes.
 
 mod fuzz;
+mod grammar;
 mod redis;
 mod render;
 
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 use crate::keyspace::Keyspace;
 use crate::resp::{Args, Decoded, Decoder, Error, Protocol, encode};
 
-use super::{Context, Rng, Spec, by_name, table};
+use super::{Context, Rng, Spec, resolve, table};
 
 /// Where the clock stands unless a script sets it: some day in 2023.
 const NOW_MS: u64 = 1_700_000_000_000;
@@ -66,13 +67,10 @@ impl Scene {
             shards: self.shards,
             resp3: self.protocol == Protocol::Resp3,
         };
-        let outcome = match command(args.get(0)) {
-            None => Err(Error::fixed("ERR unknown command")),
-            Some(spec) if !spec.accepts(args.len()) => Err(Error::arity(spec.name)),
-            Some(spec) => match spec.handler {
-                Some(handler) => handler(&mut context, args),
-                None => Err(Error::fixed("ERR not for a keyspace")),
-            },
+        let outcome = match command(args).map(|spec| spec.handler) {
+            Err(error) => Err(error),
+            Ok(Some(handler)) => handler(&mut context, args),
+            Ok(None) => Err(Error::fixed("ERR not for a keyspace")),
         };
         let mut bytes = Vec::new();
         encode(
@@ -104,10 +102,13 @@ impl Scene {
     }
 }
 
-/// The command of this name, one that no client can send included.
-fn command(name: &[u8]) -> Option<&'static Spec> {
-    let is_named = |spec: &&&Spec| spec.name.as_bytes().eq_ignore_ascii_case(name);
-    by_name(name).or_else(|| table().iter().find(is_named).copied())
+/// The command that is meant, one that no client can send included.
+fn command(args: Args<'_>) -> Result<&'static Spec, Error> {
+    let mut internal = table().iter().filter(|spec| spec.name.starts_with("__"));
+    match internal.find(|spec| args.is(0, spec.name)) {
+        Some(spec) => Ok(spec),
+        None => resolve(args),
+    }
 }
 
 /// A line's words, in the decoder that took them apart.

@@ -173,13 +173,19 @@ fn names_of(bits: u32, names: &[&str]) -> Vec<String> {
         .iter()
         .enumerate()
         .filter(|(bit, _)| bits >> bit & 1 == 1);
-    let mut names: Vec<String> = set.map(|(_, name)| name.to_string()).collect();
+    let mut names: Vec<String> = set
+        .map(|(_, name)| name.trim_start_matches('@').to_string())
+        .collect();
     names.sort();
     names
 }
 
-/// What `COMMAND INFO` and `COMMAND DOCS` say, against the table. Summaries are not compared: 7.2
-/// words them anew; nor are containers, which here have their subcommands' keys and flags.
+/// Commands that take more since 7.2 than the servers that this runs against.
+const EXTENDED: [&str; 2] = ["zrank", "zrevrank"];
+
+/// What `COMMAND INFO` and `COMMAND DOCS` say, against the table. Summaries and complexities are
+/// not compared: 7.2 words them anew; nor are containers, which here have their subcommands' keys
+/// and flags.
 #[test]
 #[ignore = "starts a redis-server"]
 fn redis_describes_its_commands_alike() {
@@ -188,6 +194,7 @@ fn redis_describes_its_commands_alike() {
     for spec in table()
         .iter()
         .filter(|spec| !spec.name.starts_with("__") && spec.subcommands.is_empty())
+        .filter(|spec| !EXTENDED.contains(&spec.name))
     {
         let info = render::reply(&redis.run_line(&format!("COMMAND INFO {}", spec.name)));
         if info == "[nil]" || info == "[nil-array]" {
@@ -195,26 +202,25 @@ fn redis_describes_its_commands_alike() {
         }
         let (first, last, step) = match spec.keys {
             Keys::Range { first, last, step } => (first, last, step),
-            Keys::Counted { first: 0, .. } | Keys::None | Keys::Custom(_) => (0, 0, 0),
+            Keys::Counted { first: 0, .. } | Keys::None => (0, 0, 0),
+            Keys::Custom(_) => (1, 1, 1),
             Keys::Counted { first, .. } => (first as i32, first as i32, 1),
         };
         let range = format!("], :{first}, :{last}, :{step}, [");
         let head = format!("[[\"{}\", :{}, [", spec.name, spec.arity);
         let flags = names_of(spec.flags.0, &Flags::NAMES);
+        // `skip_slowlog` and `no_async_loading` say nothing here.
+        let mut theirs = words_behind(&info, &head);
+        theirs.retain(|flag| Flags::NAMES.contains(&flag.as_str()));
         let categories = names_of(spec.categories().0, &Category::NAMES);
         let docs = render::reply(&redis.run_line(&format!("COMMAND DOCS {}", spec.name)));
         let since = format!("\"since\", \"{}\"", spec.since);
-        let complexity = format!("\"complexity\", \"{}\"", spec.complexity);
         for (what, is_same) in [
             ("arity", info.starts_with(&head)),
             ("keys", info.contains(&range)),
-            ("flags", words_behind(&info, &head) == flags),
+            ("flags", theirs == flags),
             ("categories", words_behind(&info, &range) == categories),
             ("since", docs.contains(&since)),
-            (
-                "complexity",
-                spec.complexity.len() > 60 || docs.contains(&complexity),
-            ),
         ] {
             if !is_same {
                 differing.push(format!(

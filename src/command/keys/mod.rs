@@ -5,8 +5,8 @@
 //!   is in the keyspace whose expiry had passed when it was set.
 //! - What is copied or renamed takes its expiry along.
 //!
-//! Not done here: whether a key that is lent for `COPY .. DB` or `MOVE` lies in another database
-//! (the loan brings it under the same number of database).
+//! Not done here: that the keys a command names are in this keyspace, in whichever database
+//! (`transaction::each_place` and the loans of `shard/`).
 
 mod databases;
 mod dump;
@@ -14,6 +14,7 @@ mod lifetime;
 mod object;
 mod place;
 mod scan;
+mod sort;
 mod specs;
 
 pub use scan::cursor_shard;
@@ -32,8 +33,8 @@ fn del<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
 
 /// `EXISTS` and `TOUCH`: a key named twice counts twice.
 fn exists<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
-    let mut keys = args.iter_from(1).map(|key| context.entry(key).is_some());
-    let count = keys.by_ref().filter(|is_there| *is_there).count();
+    let keys = args.iter_from(1);
+    let count = keys.filter(|key| context.entry(key).is_some()).count();
     Ok(Reply::count(count))
 }
 

@@ -8,8 +8,46 @@ use crate::keyspace::Entry;
 use crate::resp::{Args, Error, Reply};
 
 use super::super::context::Context;
-use super::super::spec::Outcome;
-use super::specs::OBJECT_SUBCOMMANDS;
+use super::super::spec::{Flags, Keys, Outcome, Spec};
+use super::specs::{SECOND, spec};
+
+pub(super) const SUBCOMMANDS: &[Spec] = &[
+    Spec {
+        handler: Some(encoding),
+        keys: SECOND,
+        since: "2.2.3",
+        summary: "Returns the internal encoding of an object.",
+        ..spec(80, "object|encoding", 3, Flags::READONLY)
+    },
+    Spec {
+        handler: Some(freq),
+        keys: SECOND,
+        since: "4.0.0",
+        summary: "Returns the logarithmic access frequency counter of an object.",
+        ..spec(81, "object|freq", 3, Flags::READONLY)
+    },
+    Spec {
+        handler: Some(help),
+        keys: Keys::None,
+        since: "6.2.0",
+        summary: "Returns helpful text about the different subcommands.",
+        ..spec(82, "object|help", 2, Flags::LOADING.or(Flags::STALE))
+    },
+    Spec {
+        handler: Some(idletime),
+        keys: SECOND,
+        since: "2.2.3",
+        summary: "Returns the time since the last access to an object.",
+        ..spec(83, "object|idletime", 3, Flags::READONLY)
+    },
+    Spec {
+        handler: Some(refcount),
+        keys: SECOND,
+        since: "2.2.3",
+        summary: "Returns the reference count of a value of a key.",
+        ..spec(84, "object|refcount", 3, Flags::READONLY)
+    },
+];
 
 const HELP: &[&str] = &[
     "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -28,26 +66,6 @@ const HELP: &[&str] = &[
     "HELP",
     "    Prints this help.",
 ];
-
-pub(super) fn object<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
-    let name = args.get(1);
-    let spec = OBJECT_SUBCOMMANDS.iter().find(|spec| {
-        spec.name
-            .split_once('|')
-            .is_some_and(|(_, own)| own.as_bytes().eq_ignore_ascii_case(name))
-    });
-    match spec {
-        None => Err(Error::new(format!(
-            "ERR unknown subcommand '{}'. Try OBJECT HELP.",
-            String::from_utf8_lossy(&name[..name.len().min(128)])
-        ))),
-        Some(spec) if !spec.accepts(args.len()) => Err(Error::arity(spec.name)),
-        Some(spec) => match spec.handler {
-            Some(handler) => handler(context, args),
-            None => Err(Error::SYNTAX),
-        },
-    }
-}
 
 pub(super) fn encoding<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
     look(context, args, |entry| {

@@ -11,11 +11,11 @@
 //! 0 begins and ends. Keys that are there throughout are met exactly once, as long as the number
 //! of shards stays: a cursor from before it changed begins anew.
 
+use crate::glob;
 use crate::keyspace::{Entry, SCAN_ORDER_BITS};
 use crate::resp::{Args, Error, Reply, parse_int};
 
 use super::super::context::Context;
-use super::super::glob;
 use super::super::spec::Outcome;
 
 /// Keys that `SCAN` meets in one call unless `COUNT` says otherwise.

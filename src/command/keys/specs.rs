@@ -1,7 +1,7 @@
 //! What the table says of commands on keys.
 
 use super::super::spec::{Category, Combine, Flags, Group, Keys, Route, Spec};
-use super::{databases, del, dump, exists, lifetime, object, place, scan, type_of};
+use super::{databases, del, dump, exists, lifetime, object, place, scan, sort, type_of};
 
 const fn keys(first: i32, last: i32) -> Keys {
     Keys::Range {
@@ -12,7 +12,7 @@ const fn keys(first: i32, last: i32) -> Keys {
 }
 
 /// A command on the key at 1; the fields that differ are given.
-const fn spec(id: u16, name: &'static str, arity: i32, flags: Flags) -> Spec {
+pub(super) const fn spec(id: u16, name: &'static str, arity: i32, flags: Flags) -> Spec {
     Spec {
         id,
         name,
@@ -39,9 +39,14 @@ pub const EXPIRE: u16 = 99;
 
 const ALL: Keys = keys(1, -1);
 const TWO: Keys = keys(1, 2);
-const SECOND: Keys = keys(2, 2);
+pub(super) const SECOND: Keys = keys(2, 2);
 
 const DANGEROUS: Category = Category(Category::KEYSPACE.0 | Category::DANGEROUS.0);
+
+const SORTED: Category =
+    Category(Category::SET.0 | Category::SORTEDSET.0 | Category::LIST.0 | Category::DANGEROUS.0);
+
+const SORT_COMPLEXITY: &str = "O(N+M*log(M)) where N is the number of elements in the list or set to sort, and M the number of returned elements. When the elements are not sorted, complexity is O(N).";
 
 pub(in crate::command) const SPECS: &[Spec] = &[
     Spec {
@@ -191,13 +196,13 @@ pub(in crate::command) const SPECS: &[Spec] = &[
         ..spec(71, "randomkey", 1, Flags::READONLY)
     },
     Spec {
-        handler: Some(object::object),
-        keys: SECOND,
-        subcommands: OBJECT_SUBCOMMANDS,
+        keys: Keys::None,
+        route: Route::Session,
+        subcommands: object::SUBCOMMANDS,
         since: "2.2.3",
         complexity: "Depends on subcommand.",
         summary: "A container for object introspection commands.",
-        ..spec(72, "object", -2, Flags::READONLY)
+        ..spec(72, "object", -2, Flags::NONE)
     },
     Spec {
         handler: Some(dump::dump),
@@ -246,50 +251,32 @@ pub(in crate::command) const SPECS: &[Spec] = &[
         ..spec(77, "swapdb", 3, Flags::WRITE.or(Flags::FAST))
     },
     Spec {
+        handler: Some(sort::sort),
+        keys: Keys::Custom(sort::positions),
+        category: SORTED,
+        complexity: SORT_COMPLEXITY,
+        summary: "Sorts the elements in a list, a set, or a sorted set, optionally storing the result.",
+        ..spec(
+            78,
+            "sort",
+            -2,
+            Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
+        )
+    },
+    Spec {
+        handler: Some(sort::sort_ro),
+        category: SORTED,
+        since: "7.0.0",
+        complexity: SORT_COMPLEXITY,
+        summary: "Returns the sorted elements of a list, a set, or a sorted set.",
+        ..spec(79, "sort_ro", -2, Flags::READONLY.or(Flags::MOVABLE_KEYS))
+    },
+    Spec {
         handler: Some(lifetime::remove_expired),
         keys: ALL,
         since: "0.1.0",
         complexity: "O(N) where N is the number of keys.",
         summary: "Removes keys that are past their expiry; proposed by the leader.",
         ..spec(EXPIRE, "__expire", -2, Flags::WRITE.or(Flags::FAST))
-    },
-];
-
-/// They are found by their container's handler; their ids are kept free in the table.
-pub(super) const OBJECT_SUBCOMMANDS: &[Spec] = &[
-    Spec {
-        handler: Some(object::encoding),
-        keys: SECOND,
-        since: "2.2.3",
-        summary: "Returns the internal encoding of an object.",
-        ..spec(80, "object|encoding", 3, Flags::READONLY)
-    },
-    Spec {
-        handler: Some(object::freq),
-        keys: SECOND,
-        since: "4.0.0",
-        summary: "Returns the logarithmic access frequency counter of an object.",
-        ..spec(81, "object|freq", 3, Flags::READONLY)
-    },
-    Spec {
-        handler: Some(object::help),
-        keys: Keys::None,
-        since: "6.2.0",
-        summary: "Returns helpful text about the different subcommands.",
-        ..spec(82, "object|help", 2, Flags::LOADING.or(Flags::STALE))
-    },
-    Spec {
-        handler: Some(object::idletime),
-        keys: SECOND,
-        since: "2.2.3",
-        summary: "Returns the time since the last access to an object.",
-        ..spec(83, "object|idletime", 3, Flags::READONLY)
-    },
-    Spec {
-        handler: Some(object::refcount),
-        keys: SECOND,
-        since: "2.2.3",
-        summary: "Returns the reference count of a value of a key.",
-        ..spec(84, "object|refcount", 3, Flags::READONLY)
     },
 ];
