@@ -53,7 +53,12 @@ fn run(config: Config) -> Result<(), Fatal> {
                 listeners.push(listener.map_err(|error| cannot_listen(*address, &error))?);
             }
         }
-        Ok(Connections::new(listeners, Limits::of(&front_config), core, layout.cores))
+        Ok(Connections::new(
+            listeners,
+            Limits::of(&front_config),
+            core,
+            layout.cores,
+        ))
     })?;
     let sender = node.sender();
     std::thread::spawn(move || {
@@ -71,10 +76,26 @@ fn run(config: Config) -> Result<(), Fatal> {
 fn announce(config: &Config, layout: Layout, cpus: &[usize], addresses: &[SocketAddr]) {
     let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     tracing::info!("quorate {VERSION} on {}", shown.join(", "));
-    let raft = if layout.dedicated { "one of them Raft's own" } else { "Raft shares the first" };
-    let pinned = if cpus.is_empty() { "not pinned".to_string() } else { format!("pinned to {cpus:?}") };
-    tracing::info!("{} cores ({raft}), {} shards, {pinned}", layout.cores, layout.shards);
-    tracing::info!("durability {}, consistency {}", config.durability(), config.consistency());
+    let raft = if layout.dedicated {
+        "one of them Raft's own"
+    } else {
+        "Raft shares the first"
+    };
+    let pinned = if cpus.is_empty() {
+        "not pinned".to_string()
+    } else {
+        format!("pinned to {cpus:?}")
+    };
+    tracing::info!(
+        "{} cores ({raft}), {} shards, {pinned}",
+        layout.cores,
+        layout.shards
+    );
+    tracing::info!(
+        "durability {}, consistency {}",
+        config.durability(),
+        config.consistency()
+    );
     tracing::info!("data in {}", config.dir().display());
     for notice in config.notices() {
         tracing::warn!("{notice}");
@@ -85,7 +106,11 @@ fn announce(config: &Config, layout: Layout, cpus: &[usize], addresses: &[Socket
 fn placement(config: &Config) -> (Layout, Vec<usize>) {
     let allowed = allowed_cpus();
     let listed = config.core_list();
-    let cores = config.cores().unwrap_or(if listed.is_empty() { allowed.len() } else { listed.len() });
+    let cores = config.cores().unwrap_or(if listed.is_empty() {
+        allowed.len()
+    } else {
+        listed.len()
+    });
     let dedicated = match config.raft_core() {
         RaftCore::Auto => cores > 2,
         RaftCore::Shared => false,
@@ -145,9 +170,9 @@ fn addresses(config: &Config) -> Result<Vec<SocketAddr>, Fatal> {
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Fatal {
     Fatal::Setup(match error.raw_os_error() {
-        Some(libc::EADDRINUSE) => format!(
-            "{address} is in use: stop what listens there, or give another --port"
-        ),
+        Some(libc::EADDRINUSE) => {
+            format!("{address} is in use: stop what listens there, or give another --port")
+        }
         Some(libc::EACCES) => format!(
             "{address} is not allowed: give a --port above 1023, or the capability \
              CAP_NET_BIND_SERVICE"

@@ -51,4 +51,6 @@ pub use levels::{Levels, read_consistency, read_durability, split_with};
 pub use resolve::resolve;
 pub use spec::{Arity, Category, Combine, Flags, Group, Handler, Keys, Outcome, Route, Spec};
 pub use table::{by_id, by_name, public, table};
-pub use transaction::{DIGEST, EXEC, FIXED_REPLY, VERSION, Watched, each_place, run_transaction, write_watched};
+pub use transaction::{
+    DIGEST, EXEC, FIXED_REPLY, VERSION, Watched, each_place, run_transaction, write_watched,
+};

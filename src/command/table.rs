@@ -17,7 +17,8 @@ use std::sync::LazyLock;
 
 use super::spec::Spec;
 use super::{
-    bitmap, connection, diagnostics, hash, keys, list, multi, server, set, string, transaction, zset,
+    bitmap, connection, diagnostics, hash, keys, list, multi, server, set, string, transaction,
+    zset,
 };
 
 const FAMILIES: &[&[Spec]] = &[
@@ -88,7 +89,11 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 /// The commands that a client can send, in the order of the families.
 pub fn public() -> impl Iterator<Item = &'static Spec> {
     let internal = |spec: &&&'static Spec| spec.name.starts_with("__");
-    TABLE.all.iter().filter(move |spec| !internal(spec)).copied()
+    TABLE
+        .all
+        .iter()
+        .filter(move |spec| !internal(spec))
+        .copied()
 }
 
 /// Every command, in the order of the families, internal ones included.

@@ -66,7 +66,11 @@ pub(super) const SPECS: &[Spec] = &[
         name: "__version",
         arity: 2,
         flags: Flags::READONLY,
-        keys: Keys::Range { first: 1, last: 1, step: 1 },
+        keys: Keys::Range {
+            first: 1,
+            last: 1,
+            step: 1,
+        },
         route: Route::Read,
         handler: Some(version),
         complexity: "O(1)",
@@ -114,14 +118,23 @@ fn each_watched(list: &[u8], mut each: impl FnMut(u8, &[u8], u64)) {
 pub fn each_place(spec: &Spec, db: u8, args: Args<'_>, each: &mut dyn FnMut(u8, &[u8])) -> bool {
     if spec.id != EXEC {
         spec.each_key(args, |at| each(db, args.get(at)));
-        // The only command with a key in another database that may lie in another slot.
-        if spec.name == "copy"
-            && let Some(at) = (3..args.len()).find(|&at| args.is(at, "db"))
-            && let Some(other) = args.at(at + 1).and_then(crate::resp::parse_int)
-            && let Ok(other) = u8::try_from(other)
+        // The two commands with a key in another database.
+        let other = match spec.name {
+            "copy" => {
+                let option = (3..args.len().saturating_sub(1))
+                    .rev()
+                    .find(|&at| args.is(at, "db"));
+                option.map(|at| (2, at + 1))
+            }
+            "move" => Some((1, 2)),
+            _ => None,
+        };
+        if let Some((key, number)) = other
+            && let Some(number) = args.at(number).and_then(crate::resp::parse_int)
+            && let Ok(other) = u8::try_from(number)
             && (other as usize) < crate::limits::DATABASES
         {
-            each(other, args.get(2));
+            each(other, args.get(key));
         }
         return matches!(spec.route, Route::ReadAll(_) | Route::WriteAll(_));
     }
@@ -203,7 +216,9 @@ fn fixed_reply<'k>(_context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k>
 }
 
 fn version<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
-    Ok(Reply::Int(context.database().version_of(args.get(1), context.now_ms) as i64))
+    Ok(Reply::Int(
+        context.database().version_of(args.get(1), context.now_ms) as i64,
+    ))
 }
 
 fn digest<'k>(context: &'k mut Context<'_>, _args: Args<'_>) -> Outcome<'k> {

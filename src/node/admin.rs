@@ -1,8 +1,6 @@
 //! Commands about the node: what they ask of the cores.
 
-use crate::command::{
-    self, Spec, configure, latency, read_consistency, read_durability,
-};
+use crate::command::{self, Spec, configure, latency, read_consistency, read_durability};
 use crate::config::Consistency;
 use crate::resp::{Args, Error, Reply, parse_int};
 use crate::session::ReplyMode;
@@ -27,7 +25,9 @@ impl Engine {
             return Flow::Continue;
         }
         match spec.name {
-            name if name.starts_with("client") => return self.client_command(client, id, name, args),
+            name if name.starts_with("client") => {
+                return self.client_command(client, id, name, args);
+            }
             "command" => answer(client, command::command(args)),
             name if name.starts_with("command|") => answer(client, command::command(args)),
             "config|get" => client.reply(&configure::get(args, &self.config)),
@@ -40,8 +40,9 @@ impl Engine {
                 }
             },
             "info" => {
-                let sections =
-                    args.iter_from(1).map(|name| String::from_utf8_lossy(name).to_lowercase());
+                let sections = args
+                    .iter_from(1)
+                    .map(|name| String::from_utf8_lossy(name).to_lowercase());
                 let purpose = Purpose::Info(sections.collect());
                 self.ask(client, id, Question::Report, purpose);
             }
@@ -51,7 +52,12 @@ impl Engine {
             "latency|stages" => self.ask(client, id, Question::Report, Purpose::LatencyStages),
             "latency|histogram" => {
                 let names = args.iter_from(2).map(<[u8]>::to_vec).collect();
-                self.ask(client, id, Question::Report, Purpose::LatencyHistogram(names));
+                self.ask(
+                    client,
+                    id,
+                    Question::Report,
+                    Purpose::LatencyHistogram(names),
+                );
             }
             "latency|reset" => self.ask(client, id, Question::ResetLatencies, Purpose::Done),
             "slowlog|get" => client.reply(&Reply::Array(Vec::new())),
@@ -103,8 +109,11 @@ impl Engine {
 
     /// `BGSAVE`: the status comes at once, the checkpoint by itself.
     fn start_checkpoint(&mut self, client: &mut Client, status: &'static str) {
-        let number = self.gathers.begin(super::engine::NOBODY, 0, Purpose::Status(status), 1);
-        self.out.ask(self.layout.raft_core, number, Question::Checkpoint);
+        let number = self
+            .gathers
+            .begin(super::engine::NOBODY, 0, Purpose::Status(status), 1);
+        self.out
+            .ask(self.layout.raft_core, number, Question::Checkpoint);
         client.reply(&Reply::Simple(status));
     }
 
@@ -114,7 +123,12 @@ impl Engine {
             Ok(changes) => {
                 let names = std::sync::Arc::new(changes.0);
                 let config = std::sync::Arc::new(self.config.clone());
-                self.ask(client, id, Question::Configure(config, names), Purpose::Done);
+                self.ask(
+                    client,
+                    id,
+                    Question::Configure(config, names),
+                    Purpose::Done,
+                );
             }
         }
         Flow::Continue
@@ -126,7 +140,9 @@ impl Engine {
             return self.refuse(client, Error::NOT_INTEGER);
         }
         match parse_int(args.get(2)) {
-            None => client.refuse(Error::fixed("ERR timeout is not an integer or out of range")),
+            None => client.refuse(Error::fixed(
+                "ERR timeout is not an integer or out of range",
+            )),
             Some(timeout) if timeout < 0 => client.refuse(Error::fixed("ERR timeout is negative")),
             Some(_) if !client.is_idle() => return Flow::Wait,
             Some(_) => client.reply(&Reply::Int(0)),
@@ -152,13 +168,20 @@ impl Engine {
         if !client.is_idle() {
             return Flow::Wait;
         }
-        self.ask_raft(client, id, Question::SyncLog, Purpose::Synced { asked: local });
+        self.ask_raft(
+            client,
+            id,
+            Question::SyncLog,
+            Purpose::Synced { asked: local },
+        );
         Flow::Continue
     }
 
     fn debug(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
         if args.is(1, "sleep") && args.len() == 3 {
-            let seconds = crate::resp::parse_double(args.get(2)).unwrap_or(0.0).clamp(0.0, 3600.0);
+            let seconds = crate::resp::parse_double(args.get(2))
+                .unwrap_or(0.0)
+                .clamp(0.0, 3600.0);
             // As in Redis, the server stands still: here, this core of it.
             std::thread::sleep(std::time::Duration::from_secs_f64(seconds));
             client.reply(&Reply::Ok);
@@ -175,17 +198,14 @@ impl Engine {
         Flow::Continue
     }
 
-    fn client_command(
-        &mut self,
-        client: &mut Client,
-        id: u64,
-        name: &str,
-        args: Args<'_>,
-    ) -> Flow {
+    fn client_command(&mut self, client: &mut Client, id: u64, name: &str, args: Args<'_>) -> Flow {
         match name {
             "client|id" => client.reply(&Reply::Int(client.session.id as i64)),
             "client|info" => {
-                let only = Filter { ids: vec![client.session.id], ..Filter::default() };
+                let only = Filter {
+                    ids: vec![client.session.id],
+                    ..Filter::default()
+                };
                 self.ask(client, id, Question::Clients(only), Purpose::ClientLines);
             }
             "client|list" => match list_filter(args) {
@@ -194,7 +214,12 @@ impl Engine {
             },
             "client|kill" => match kill_filter(args, client.session.id) {
                 Ok((filter, old_form)) => {
-                    self.ask(client, id, Question::Kill(filter), Purpose::Killed { old_form });
+                    self.ask(
+                        client,
+                        id,
+                        Question::Kill(filter),
+                        Purpose::Killed { old_form },
+                    );
                 }
                 Err(error) => client.refuse(error),
             },
@@ -284,7 +309,9 @@ fn list_filter(args: Args<'_>) -> Result<Filter, Error> {
     } else if args.is(2, "id") && args.len() > 3 {
         for id in args.iter_from(3) {
             let id = parse_int(id).filter(|id| *id > 0);
-            filter.ids.push(id.ok_or(Error::fixed("ERR Invalid client ID"))? as u64);
+            filter
+                .ids
+                .push(id.ok_or(Error::fixed("ERR Invalid client ID"))? as u64);
         }
     } else {
         return Err(Error::SYNTAX);
@@ -304,9 +331,18 @@ fn client_type(word: &[u8]) -> Result<String, Error> {
 fn kill_filter(args: Args<'_>, own: u64) -> Result<(Filter, bool), Error> {
     let text = |at: usize| String::from_utf8_lossy(args.get(at)).into_owned();
     if args.len() == 3 {
-        return Ok((Filter { address: Some(text(2)), ..Filter::default() }, true));
+        return Ok((
+            Filter {
+                address: Some(text(2)),
+                ..Filter::default()
+            },
+            true,
+        ));
     }
-    let mut filter = Filter { except: Some(own), ..Filter::default() };
+    let mut filter = Filter {
+        except: Some(own),
+        ..Filter::default()
+    };
     for at in (2..args.len()).step_by(2) {
         if at + 1 >= args.len() {
             return Err(Error::SYNTAX);
@@ -345,7 +381,10 @@ pub(super) fn latency_histogram(
     for name in names {
         let start = buffer.len() as u32;
         buffer.extend_from_slice(name);
-        spans.push(crate::resp::Span { start, end: buffer.len() as u32 });
+        spans.push(crate::resp::Span {
+            start,
+            end: buffer.len() as u32,
+        });
     }
     latency::histogram(Args::new(&buffer, &spans), commands)
 }

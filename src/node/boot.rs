@@ -56,7 +56,12 @@ pub struct Node {
 /// # Errors
 /// When the directory cannot be used, or the process has no descriptors or threads left.
 /// Everything else ends the core that meets it, and [`Node::wait`] says so.
-pub fn start<F, M>(config: Config, layout: Layout, cpus: Vec<usize>, front: M) -> Result<Node, Fatal>
+pub fn start<F, M>(
+    config: Config,
+    layout: Layout,
+    cpus: Vec<usize>,
+    front: M,
+) -> Result<Node, Fatal>
 where
     F: Front,
     M: Fn(usize) -> Result<F, Fatal> + Send + Sync + 'static,
@@ -65,7 +70,9 @@ where
     log::directory::create(&directory)?;
     let lock = DirectoryLock::acquire(&directory)?;
     let setup = |error: std::io::Error| Fatal::Setup(format!("cannot start: {error}"));
-    let doorbells = (0..layout.cores).map(|_| Doorbell::new()).collect::<Result<Vec<_>, _>>();
+    let doorbells = (0..layout.cores)
+        .map(|_| Doorbell::new())
+        .collect::<Result<Vec<_>, _>>();
     let doorbells = doorbells.map_err(setup)?;
     let (sender, events) = channel();
     let stop = Arc::new(AtomicBool::new(false));
@@ -80,27 +87,45 @@ where
             cpu: cpus.get(core).copied(),
             config: config.clone(),
             chunks: loads[core].take(),
-            store: if core == layout.raft_core { store.take() } else { None },
+            store: if core == layout.raft_core {
+                store.take()
+            } else {
+                None
+            },
             doorbell: doorbells[core].clone(),
             stop: stop.clone(),
             events: sender.clone(),
         };
         let (front, sender) = (front.clone(), sender.clone());
-        let thread = std::thread::Builder::new().name(format!("core-{core}")).spawn(move || {
-            let run = std::panic::AssertUnwindSafe(|| seat.run(mesh, &*front));
-            let result = std::panic::catch_unwind(run).unwrap_or_else(|_| {
-                Err(Fatal::Setup(format!("core {core} died of a defect: the node stops")))
+        let thread = std::thread::Builder::new()
+            .name(format!("core-{core}"))
+            .spawn(move || {
+                let run = std::panic::AssertUnwindSafe(|| seat.run(mesh, &*front));
+                let result = std::panic::catch_unwind(run).unwrap_or_else(|_| {
+                    Err(Fatal::Setup(format!(
+                        "core {core} died of a defect: the node stops"
+                    )))
+                });
+                // The node is gone when nobody listens.
+                let _ = sender.send(Event::CoreEnded(core, result));
             });
-            // The node is gone when nobody listens.
-            let _ = sender.send(Event::CoreEnded(core, result));
-        });
         threads.push(thread.map_err(setup)?);
     }
-    Ok(Node { threads, stop, doorbells, events, sender, _lock: lock })
+    Ok(Node {
+        threads,
+        stop,
+        doorbells,
+        events,
+        sender,
+        _lock: lock,
+    })
 }
 
 /// What a load hands each core, and its end.
-type Load = (Vec<Option<Receiver<Vec<u8>>>>, Receiver<Result<Store, Fatal>>);
+type Load = (
+    Vec<Option<Receiver<Vec<u8>>>>,
+    Receiver<Result<Store, Fatal>>,
+);
 
 /// Reads the newest checkpoint on threads of its own, each shard's part to its core.
 fn spawn_load(directory: PathBuf, layout: Layout) -> Result<Load, Fatal> {
@@ -204,15 +229,20 @@ impl Seat {
             .map(|shard| Shard::new(shard, self.layout.shards, SEED));
         if let (Some(shard), Some(chunks)) = (&mut shard, &self.chunks) {
             for chunk in chunks {
-                shard.keyspace_mut().install_chunk(&chunk).map_err(|error| Fatal::Corrupt {
-                    what: format!("the checkpoint: {}", error.0),
-                })?;
+                shard
+                    .keyspace_mut()
+                    .install_chunk(&chunk)
+                    .map_err(|error| Fatal::Corrupt {
+                        what: format!("the checkpoint: {}", error.0),
+                    })?;
             }
         }
         let store = match &self.store {
             None => None,
             Some(store) => Some(store.recv().unwrap_or_else(|_| {
-                Err(Fatal::Setup("the thread that loads the checkpoint died".to_string()))
+                Err(Fatal::Setup(
+                    "the thread that loads the checkpoint died".to_string(),
+                ))
             })?),
         };
         let settings = rt::Settings {
@@ -240,12 +270,23 @@ impl Seat {
                 Some(ring.drive(start).await?)
             }
         };
-        let keeper = raft.as_ref().map(|raft| (raft.group.clone(), raft.log.clone()));
+        let keeper = raft
+            .as_ref()
+            .map(|raft| (raft.group.clone(), raft.log.clone()));
         let spin_us = self.config.spin().as_micros() as u64;
         let engine = Engine::new(self.layout, mesh, shard, raft, self.config, self.events);
-        let mut running = Core { engine, front, ring, parker, stop: self.stop, spin_us };
+        let mut running = Core {
+            engine,
+            front,
+            ring,
+            parker,
+            stop: self.stop,
+            spin_us,
+        };
         let ran = running.run().await;
-        let fault = running.engine.fault().map(|what| Fatal::Corrupt { what: what.to_string() });
+        let fault = running.engine.fault().map(|what| Fatal::Corrupt {
+            what: what.to_string(),
+        });
         if let Some((group, log)) = keeper {
             running.ring.drive(stop_raft(&group, &*log)).await?;
         }
@@ -269,21 +310,30 @@ async fn start_raft(
         LogBackend::Segment => (log::Backend::Segment, "segment"),
         LogBackend::Fjall => (log::Backend::Fjall, "fjall"),
     };
-    let log_options =
-        log::Options { segment_bytes: config.log_segment_bytes(), ..log::Options::default() };
+    let log_options = log::Options {
+        segment_bytes: config.log_segment_bytes(),
+        ..log::Options::default()
+    };
     let mut shown = 0;
     let mut progress = |progress: log::Progress| {
         // A line for every tenth.
         let tenth = progress.bytes_done * 10 / progress.bytes_total.max(1);
         if tenth > shown {
             shown = tenth;
-            tracing::info!("log: {} of {} bytes read", progress.bytes_done, progress.bytes_total);
+            tracing::info!(
+                "log: {} of {} bytes read",
+                progress.bytes_done,
+                progress.bytes_total
+            );
         }
     };
     let directory = config.dir().join("log");
     let (log, _recovery) = log::open(&directory, backend, log_options, &mut progress)?;
     let checkpoint_index = store.newest().map_or(0, |meta| meta.origin.index);
-    if log.purged().is_some_and(|purged| purged.index > checkpoint_index) {
+    if log
+        .purged()
+        .is_some_and(|purged| purged.index > checkpoint_index)
+    {
         return Err(Fatal::Corrupt {
             what: format!(
                 "the log begins behind index {} and the newest checkpoint ends at \
@@ -323,7 +373,9 @@ async fn start_raft(
 
 async fn stop_raft(group: &Group, log: &dyn Log) -> Result<(), Fatal> {
     group.stop().await;
-    log.close().await.map_err(|error| Fatal::Setup(format!("the log did not close: {error}")))
+    log.close()
+        .await
+        .map_err(|error| Fatal::Setup(format!("the log did not close: {error}")))
 }
 
 #[derive(Default)]

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::REPLIES_OUTSTANDING_MAX;
 use crate::command::Watched;
 use crate::config::{Config, Name};
+use crate::limits::REPLIES_OUTSTANDING_MAX;
 use crate::resp::{Error, Protocol, Reply, encode, parse_int};
 use crate::session::{ReplyMode, Session};
 
@@ -38,7 +38,10 @@ impl ClientView<'_> {
     pub fn line(&self, now_ms: u64) -> String {
         let session = self.session;
         let age_s = |since_ms: u64| now_ms.saturating_sub(since_ms) / 1000;
-        let queued = session.transaction.as_ref().map_or(-1, |one| one.queued.len() as i64);
+        let queued = session
+            .transaction
+            .as_ref()
+            .map_or(-1, |one| one.queued.len() as i64);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         format!(
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 \
@@ -52,15 +55,27 @@ impl ClientView<'_> {
             text(&session.name),
             age_s(session.connected_at_ms),
             age_s(session.last_active_ms),
-            if session.transaction.is_some() { "x" } else { "N" },
+            if session.transaction.is_some() {
+                "x"
+            } else {
+                "N"
+            },
             session.db,
             session.watched.len(),
             self.input_bytes,
             session.transaction.as_ref().map_or(0, |one| one.bytes),
             self.output_bytes,
             self.input_bytes + self.output_bytes,
-            if session.last_command.is_empty() { "NULL" } else { session.last_command },
-            if session.protocol == Protocol::Resp3 { 3 } else { 2 },
+            if session.last_command.is_empty() {
+                "NULL"
+            } else {
+                session.last_command
+            },
+            if session.protocol == Protocol::Resp3 {
+                3
+            } else {
+                2
+            },
             text(&session.library),
             text(&session.library_version),
         )
@@ -92,7 +107,10 @@ enum Outstanding {
     /// Came before an older one.
     Came(Box<[u8]>),
     /// The version of a key that is being watched; the last one of a WATCH is answered.
-    Version { watched: Watched, last: bool },
+    Version {
+        watched: Watched,
+        last: bool,
+    },
 }
 
 impl Client {
@@ -134,7 +152,11 @@ impl Client {
     fn reserve(&mut self) -> u32 {
         let number = self.oldest.wrapping_add(self.outstanding.len() as u32);
         let muted = self.is_muted();
-        self.outstanding.push_back(if muted { Outstanding::Muted } else { Outstanding::Awaited });
+        self.outstanding.push_back(if muted {
+            Outstanding::Muted
+        } else {
+            Outstanding::Awaited
+        });
         number
     }
 
@@ -178,7 +200,8 @@ impl Client {
         self.ordered += 1;
         self.versions += 1;
         let number = self.oldest.wrapping_add(self.outstanding.len() as u32);
-        self.outstanding.push_back(Outstanding::Version { watched, last });
+        self.outstanding
+            .push_back(Outstanding::Version { watched, last });
         number
     }
 
@@ -225,30 +248,32 @@ impl Client {
 
 /// Turns what came into what is sent.
 fn take_reply(
-        session: &mut Session,
-        awaited: Outstanding,
-        write: &mut dyn FnMut(&mut Vec<u8>),
-        out: &mut Vec<u8>,
-    ) {
-        match awaited {
-            Outstanding::Awaited => write(out),
-            Outstanding::Muted | Outstanding::Came(_) => {}
-            Outstanding::Version { mut watched, last } => {
-                let mut version = Vec::new();
-                write(&mut version);
-                let text = version.strip_prefix(b":").and_then(|text| text.strip_suffix(b"\r\n"));
-                if let Some(version) = text.and_then(parse_int) {
-                    watched.version = version as u64;
-                    session.watched.push(watched);
-                    if last {
-                        encode(&Reply::Ok, session.protocol, out);
-                    }
-                } else if last {
-                    out.extend_from_slice(&version);
+    session: &mut Session,
+    awaited: Outstanding,
+    write: &mut dyn FnMut(&mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
+    match awaited {
+        Outstanding::Awaited => write(out),
+        Outstanding::Muted | Outstanding::Came(_) => {}
+        Outstanding::Version { mut watched, last } => {
+            let mut version = Vec::new();
+            write(&mut version);
+            let text = version
+                .strip_prefix(b":")
+                .and_then(|text| text.strip_suffix(b"\r\n"));
+            if let Some(version) = text.and_then(parse_int) {
+                watched.version = version as u64;
+                session.watched.push(watched);
+                if last {
+                    encode(&Reply::Ok, session.protocol, out);
                 }
+            } else if last {
+                out.extend_from_slice(&version);
             }
         }
     }
+}
 
 #[cfg(test)]
 mod tests {

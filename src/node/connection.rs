@@ -57,7 +57,9 @@ impl Engine {
             protocol = match parse_int(version) {
                 Some(2) => Protocol::Resp2,
                 Some(3) => Protocol::Resp3,
-                Some(_) => return client.refuse(Error::fixed("NOPROTO unsupported protocol version")),
+                Some(_) => {
+                    return client.refuse(Error::fixed("NOPROTO unsupported protocol version"));
+                }
                 None => {
                     let text = "ERR Protocol version is not an integer or out of range";
                     return client.refuse(Error::fixed(text));
@@ -79,8 +81,9 @@ impl Engine {
                 at += 2;
             } else {
                 let option = String::from_utf8_lossy(args.get(at)).into_owned();
-                return client
-                    .refuse(Error::new(format!("ERR Syntax error in HELLO option '{option}'")));
+                return client.refuse(Error::new(format!(
+                    "ERR Syntax error in HELLO option '{option}'"
+                )));
             }
         }
         if let Some(name) = name {

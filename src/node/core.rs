@@ -46,7 +46,8 @@ impl<F: Front> Core<F> {
             let now_ms = self.engine.now_ms();
             let mut busy = self.ring.turn(&mut completions)?;
             for completion in completions.drain(..) {
-                self.front.complete(&self.ring, completion, &mut self.engine);
+                self.front
+                    .complete(&self.ring, completion, &mut self.engine);
             }
             self.ring.publish_buffers();
             busy |= self.engine.receive(&mut self.front);
@@ -108,7 +109,8 @@ impl<F: Front> Core<F> {
         self.parker.arm();
         let came = self.engine.has_work() || self.ring.turn(completions)?;
         for completion in completions.drain(..) {
-            self.front.complete(&self.ring, completion, &mut self.engine);
+            self.front
+                .complete(&self.ring, completion, &mut self.engine);
         }
         if came {
             self.parker.disarm();

@@ -144,7 +144,13 @@ impl Engine {
     }
 
     /// A read over several shards: it takes a position in the log's order.
-    fn read_all(&mut self, client: &mut Client, id: u64, spec: &'static Spec, args: Args<'_>) -> Flow {
+    fn read_all(
+        &mut self,
+        client: &mut Client,
+        id: u64,
+        spec: &'static Spec,
+        args: Args<'_>,
+    ) -> Flow {
         if client.is_full() || !self.has_room() || client.has_remote() {
             return Flow::Wait;
         }
@@ -218,8 +224,18 @@ impl Engine {
         slot: u16,
         args: Args<'_>,
     ) {
-        let batch = if client.has_ordered() { &mut self.batch } else { &mut self.at_once };
-        mutation::write(&mut batch.local.reads, command, slot, client.session.db, args);
+        let batch = if client.has_ordered() {
+            &mut self.batch
+        } else {
+            &mut self.at_once
+        };
+        mutation::write(
+            &mut batch.local.reads,
+            command,
+            slot,
+            client.session.db,
+            args,
+        );
         batch.local.items.push(Item {
             client: id,
             seq: client.await_ordered(),

@@ -7,9 +7,9 @@ use std::sync::mpsc::Sender;
 use crate::clock;
 use crate::command::mutation;
 use crate::config::{Config, Consistency, Durability};
-use crate::metrics::{CoreMetrics, Rate};
 use crate::error::Unavailable;
 use crate::limits::{EXPIRE_BATCH, SUBMITTED_BYTES_MAX};
+use crate::metrics::{CoreMetrics, Rate};
 use crate::resp::{Error, Protocol, encode_error};
 use crate::rt::Parker;
 use crate::rt::mesh::Mesh;
@@ -18,8 +18,8 @@ use crate::shard::{Captured, Delivery, Host, Item, Local, Shard, ShardMessage};
 use super::boot::Event;
 use super::client::Clients;
 use super::gather::{Answer, Gathers, Question};
-use super::raft_side::Raft;
 use super::message::{Message, Reads, Replies, Submission};
+use super::raft_side::Raft;
 use super::sequencer::{HEAD_BYTES, Outgoing};
 
 /// What a shard captures in a microsecond: 64 KiB took 130 us (small values, quick profile).
@@ -42,7 +42,12 @@ impl Layout {
     /// The layout of `cores` cores: from three on, and when asked, the first one is Raft's own.
     pub fn new(cores: usize, dedicated: bool) -> Self {
         let dedicated = dedicated && cores > 1;
-        Layout { cores, shards: cores - dedicated as usize, raft_core: 0, dedicated }
+        Layout {
+            cores,
+            shards: cores - dedicated as usize,
+            raft_core: 0,
+            dedicated,
+        }
     }
 
     /// Core of a shard.
@@ -84,7 +89,6 @@ pub struct Engine {
     open: bool,
 }
 
-
 /// What leaves this core at the end of the turn.
 pub(super) struct Outboxes {
     core: usize,
@@ -113,7 +117,10 @@ impl Engine {
             shard,
             now_ms: clock::now_ms(),
             batch: Submission::default(),
-            at_once: Submission { at_once: true, ..Submission::default() },
+            at_once: Submission {
+                at_once: true,
+                ..Submission::default()
+            },
             out: Outboxes {
                 core,
                 layout,
@@ -176,7 +183,8 @@ impl Engine {
             raft.checkpoint_when_due(self.config.checkpoint_log_bytes());
         }
         while self.has_room() && self.propose_expired() {}
-        self.rate.sample(self.now_ms, self.metrics.counters.commands_processed);
+        self.rate
+            .sample(self.now_ms, self.metrics.counters.commands_processed);
     }
 
     /// Takes what came from other cores and from the log. Answers whether anything did.
@@ -259,15 +267,26 @@ impl Engine {
 
     fn deliver(&mut self, delivery: Arc<Delivery>, clients: &mut impl Clients) {
         let own = |part: &&crate::shard::Part| {
-            part.local.as_ref().is_some_and(|local| local.origin == self.core)
+            part.local
+                .as_ref()
+                .is_some_and(|local| local.origin == self.core)
         };
-        let answered: usize = delivery.parts.iter().filter(own).map(|part| part.commands.len()).sum();
+        let answered: usize = delivery
+            .parts
+            .iter()
+            .filter(own)
+            .map(|part| part.commands.len())
+            .sum();
         self.submitted_bytes = self.submitted_bytes.saturating_sub(answered);
         let Some(shard) = &mut self.shard else {
             return;
         };
         shard.deliver(delivery);
-        shard.run(&mut Link { out: &mut self.out, metrics: &mut self.metrics, clients });
+        shard.run(&mut Link {
+            out: &mut self.out,
+            metrics: &mut self.metrics,
+            clients,
+        });
     }
 
     fn run_reads(&mut self, reads: &Reads, clients: &mut impl Clients) {
@@ -279,7 +298,11 @@ impl Engine {
             let length = mutation::head(commands).map_or(commands.len(), |head| head.length);
             let (command, rest) = commands.split_at(length);
             commands = rest;
-            let mut link = Link { out: &mut self.out, metrics: &mut self.metrics, clients };
+            let mut link = Link {
+                out: &mut self.out,
+                metrics: &mut self.metrics,
+                clients,
+            };
             shard.read(item.origin(), *item, command, self.now_ms, &mut link);
         }
     }
@@ -290,7 +313,9 @@ impl Engine {
             let (reply, rest) = bytes.split_at(*length as usize);
             bytes = rest;
             if let Some(client) = clients.client(item.client) {
-                client.complete(item.seq, item.ordered, &mut |out| out.extend_from_slice(reply));
+                client.complete(item.seq, item.ordered, &mut |out| {
+                    out.extend_from_slice(reply)
+                });
             }
         }
     }
@@ -310,7 +335,11 @@ impl Engine {
     fn shard_message(&mut self, message: ShardMessage, clients: &mut impl Clients) {
         let now_ms = self.now_ms;
         if let Some(shard) = &mut self.shard {
-            let mut link = Link { out: &mut self.out, metrics: &mut self.metrics, clients };
+            let mut link = Link {
+                out: &mut self.out,
+                metrics: &mut self.metrics,
+                clients,
+            };
             shard.receive(message, now_ms, &mut link);
         }
     }
@@ -363,18 +392,26 @@ impl Engine {
                 return false;
             }
             Captured::End(result) => {
-                self.out.send(self.layout.raft_core, Message::Captured(result));
+                self.out
+                    .send(self.layout.raft_core, Message::Captured(result));
             }
         }
         // Old images may have held deliveries back.
-        let mut link = Link { out: &mut self.out, metrics: &mut self.metrics, clients };
+        let mut link = Link {
+            out: &mut self.out,
+            metrics: &mut self.metrics,
+            clients,
+        };
         shard.run(&mut link);
         true
     }
 
     /// Sends what the turn gathered: to other cores, and to the log.
     pub fn end_turn(&mut self) {
-        for mut submission in [std::mem::take(&mut self.batch), std::mem::take(&mut self.at_once)] {
+        for mut submission in [
+            std::mem::take(&mut self.batch),
+            std::mem::take(&mut self.at_once),
+        ] {
             if submission.local.items.is_empty() {
                 continue;
             }
@@ -383,7 +420,9 @@ impl Engine {
             match &self.raft {
                 Some(raft) => raft.sequencer.submit(submission),
                 None => {
-                    self.out.mesh.send(self.layout.raft_core, Message::Submit(submission.into()));
+                    self.out
+                        .mesh
+                        .send(self.layout.raft_core, Message::Submit(submission.into()));
                 }
             }
         }
@@ -396,7 +435,9 @@ impl Engine {
 
     /// Whether the Raft tasks of this executor have an entry on its way.
     pub fn is_proposing(&self) -> bool {
-        self.raft.as_ref().is_some_and(|raft| raft.sequencer.is_proposing())
+        self.raft
+            .as_ref()
+            .is_some_and(|raft| raft.sequencer.is_proposing())
     }
 
     /// Whether there is work that no wake would announce.
@@ -404,7 +445,10 @@ impl Engine {
         self.out.mesh.has_mail()
             || !self.out.to_self.is_empty()
             || self.out.mesh.is_backed_up()
-            || self.raft.as_ref().is_some_and(|raft| raft.sequencer.has_work())
+            || self
+                .raft
+                .as_ref()
+                .is_some_and(|raft| raft.sequencer.has_work())
     }
 
     /// Why this core cannot go on, if it cannot.
@@ -489,7 +533,9 @@ impl<C: Clients> Host for Link<'_, C> {
         let replies = &mut self.out.replies[origin];
         let before = replies.bytes.len();
         write(&mut replies.bytes);
-        replies.items.push((*item, (replies.bytes.len() - before) as u32));
+        replies
+            .items
+            .push((*item, (replies.bytes.len() - before) as u32));
     }
 
     fn send(&mut self, shard: usize, message: ShardMessage) {

@@ -94,10 +94,14 @@ pub enum Purpose {
     LatencyHistogram(Vec<Vec<u8>>),
     ClientLines,
     /// `CLIENT KILL` in its old form answers OK, in its new one a count.
-    Killed { old_form: bool },
+    Killed {
+        old_form: bool,
+    },
     Done,
     /// `WAITAOF` asked for so many local copies.
-    Synced { asked: i64 },
+    Synced {
+        asked: i64,
+    },
     /// `BGSAVE`: a status line once it has begun.
     Status(&'static str),
     LastSave,
@@ -107,7 +111,13 @@ impl Gathers {
     /// Notes a question to `cores` cores and gives it a number.
     pub fn begin(&mut self, client: u64, seq: u32, purpose: Purpose, cores: usize) -> u64 {
         self.next += 1;
-        let gather = Gather { client, seq, purpose, answers: Vec::new(), missing: cores };
+        let gather = Gather {
+            client,
+            seq,
+            purpose,
+            answers: Vec::new(),
+            missing: cores,
+        };
         self.under_way.insert(self.next, gather);
         self.next
     }

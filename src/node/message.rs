@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::error::Unavailable;
 use super::gather::{Answer, Question};
+use crate::error::Unavailable;
 use crate::shard::{Delivery, Item, Local, ShardMessage};
 
 /// A message between two cores of a node.

@@ -34,10 +34,10 @@ mod report;
 mod sequencer;
 mod transaction;
 
-pub use boot::{Event, Node, Options, start};
+pub use boot::{Event, Node, start};
 pub use client::{Client, ClientView, Clients};
-pub use dispatch::Flow;
 pub use core::Core;
+pub use dispatch::Flow;
 pub use engine::{Engine, Layout};
 pub use front::Front;
 pub use message::Message;

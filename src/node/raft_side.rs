@@ -119,9 +119,15 @@ impl Joint {
         let writer = self.store.begin(origin)?;
         let (done, all_captured) = oneshot::channel();
         let missing = self.shards;
-        *self.capturing.borrow_mut() = Some(Capturing { missing, failed: None, done });
+        *self.capturing.borrow_mut() = Some(Capturing {
+            missing,
+            failed: None,
+            done,
+        });
         self.sequencer.capture(writer.feeder());
-        let captured = all_captured.await.unwrap_or(Err("the node is stopping".to_string()));
+        let captured = all_captured
+            .await
+            .unwrap_or(Err("the node is stopping".to_string()));
         captured.map_err(io::Error::other)?;
         let meta = writer.finish().await?;
         Ok(meta_of(&meta.origin))
@@ -129,7 +135,11 @@ impl Joint {
 }
 
 fn position_of(origin: &Origin) -> Position {
-    Position { term: origin.term, leader: origin.leader, index: origin.index }
+    Position {
+        term: origin.term,
+        leader: origin.leader,
+        index: origin.index,
+    }
 }
 
 fn meta_of(origin: &Origin) -> CheckpointMeta {
@@ -190,7 +200,11 @@ impl Applier for Joint {
     }
 
     /// A single voter is sent no snapshot; the cluster brings this.
-    fn install(&self, _meta: CheckpointMeta, _chunks: Chunks) -> LocalBoxFuture<'_, io::Result<()>> {
+    fn install(
+        &self,
+        _meta: CheckpointMeta,
+        _chunks: Chunks,
+    ) -> LocalBoxFuture<'_, io::Result<()>> {
         let text = "this version takes no snapshots from other nodes";
         Box::pin(async move { Err(io::Error::new(io::ErrorKind::Unsupported, text)) })
     }
@@ -259,7 +273,11 @@ impl Raft {
         let status = self.joint.status.borrow().clone();
         PersistenceInfo {
             loading: false,
-            entries_since_checkpoint: self.sequencer.position().index.saturating_sub(status.last_index),
+            entries_since_checkpoint: self
+                .sequencer
+                .position()
+                .index
+                .saturating_sub(status.last_index),
             checkpoint_began_ms: status.began_ms,
             checkpoint_last_ms: status.last_ms,
             checkpoint_last_took_ms: status.last_took_ms,

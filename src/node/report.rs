@@ -14,8 +14,8 @@ use crate::session::Session;
 use super::admin::latency_histogram;
 use super::client::Clients;
 use super::engine::Engine;
-use super::raft_side::Raft;
 use super::gather::{Answer, Filter, Gather, Purpose, Question, Report};
+use super::raft_side::Raft;
 
 impl Engine {
     /// Answers a question of core `from`.
@@ -75,7 +75,10 @@ impl Engine {
     }
 
     fn report(&mut self, clients: &mut impl Clients) -> Report {
-        let mut report = Report { metrics: self.metrics.clone(), ..Report::default() };
+        let mut report = Report {
+            metrics: self.metrics.clone(),
+            ..Report::default()
+        };
         clients.each(&mut |view| {
             report.clients += 1;
             report.input_bytes_max = report.input_bytes_max.max(view.input_bytes as u64);
@@ -93,7 +96,10 @@ impl Engine {
                 report.dataset_bytes += db.table().bytes() as u64;
             }
         }
-        report.raft = self.raft.as_ref().map(|raft| Box::new((raft.info(), raft.persistence())));
+        report.raft = self
+            .raft
+            .as_ref()
+            .map(|raft| Box::new((raft.info(), raft.persistence())));
         report
     }
 
@@ -118,8 +124,16 @@ impl Engine {
         if let Some(error) = failed {
             return Reply::Error(error);
         }
-        let counted: usize =
-            answers.iter().map(|one| if let Answer::Count(count) = one { *count } else { 0 }).sum();
+        let counted: usize = answers
+            .iter()
+            .map(|one| {
+                if let Answer::Count(count) = one {
+                    *count
+                } else {
+                    0
+                }
+            })
+            .sum();
         match &gather.purpose {
             Purpose::Info(sections) => {
                 Reply::Verbatim(metrics::info(sections, &self.snapshot(answers)))
@@ -161,7 +175,9 @@ impl Engine {
         let mut snapshot = Snapshot::default();
         let mut all = metrics::CoreMetrics::default();
         for answer in answers {
-            let Answer::Report(report) = answer else { continue };
+            let Answer::Report(report) = answer else {
+                continue;
+            };
             all.merge(&report.metrics);
             snapshot.clients.connected += report.clients;
             let clients = &mut snapshot.clients;
@@ -170,7 +186,9 @@ impl Engine {
             snapshot.memory.dataset_bytes += report.dataset_bytes;
             for info in &report.keyspace {
                 if snapshot.keyspace.len() <= info.database {
-                    snapshot.keyspace.resize(info.database + 1, KeyspaceInfo::default());
+                    snapshot
+                        .keyspace
+                        .resize(info.database + 1, KeyspaceInfo::default());
                 }
                 let sum = &mut snapshot.keyspace[info.database];
                 sum.database = info.database;
@@ -199,7 +217,10 @@ impl Engine {
 
     fn server_info(&self) -> ServerInfo {
         ServerInfo {
-            run_id: format!("{:040x}", u128::from(self.started_ms) << 32 | u128::from(std::process::id())),
+            run_id: format!(
+                "{:040x}",
+                u128::from(self.started_ms) << 32 | u128::from(std::process::id())
+            ),
             process_id: std::process::id(),
             port: self.config.port(),
             now_us: clock::now_us(),
@@ -207,7 +228,11 @@ impl Engine {
             executable: std::env::current_exe()
                 .map(|path| path.display().to_string())
                 .unwrap_or_default(),
-            config_file: self.config.file().map(|path| path.display().to_string()).unwrap_or_default(),
+            config_file: self
+                .config
+                .file()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
             os: std::fs::read_to_string("/proc/sys/kernel/osrelease")
                 .map(|release| format!("Linux {} {}", release.trim(), std::env::consts::ARCH))
                 .unwrap_or_default(),
@@ -271,7 +296,10 @@ fn cpu() -> CpuInfo {
         usage
     };
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    CpuInfo { system: seconds(usage.ru_stime), user: seconds(usage.ru_utime) }
+    CpuInfo {
+        system: seconds(usage.ru_stime),
+        user: seconds(usage.ru_utime),
+    }
 }
 
 fn fill_memory(memory: &mut MemoryInfo) {
@@ -285,7 +313,10 @@ fn fill_memory(memory: &mut MemoryInfo) {
     memory.used_bytes = field("RssAnon:");
     memory.used_bytes_peak = field("VmHWM:");
     let total = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = total.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+    let kib = total
+        .split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse::<u64>().ok());
     memory.system_bytes = kib.unwrap_or(0) * 1024;
 }
 

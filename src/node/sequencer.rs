@@ -227,7 +227,11 @@ impl State {
         let sync = taken.iter().any(|one| one.sync);
         let writing = taken.iter().filter(|one| !one.commands.is_empty()).count();
         if writing == 0 {
-            return (Bytes::new(), taken.into_iter().map(reads_part).collect(), false);
+            return (
+                Bytes::new(),
+                taken.into_iter().map(reads_part).collect(),
+                false,
+            );
         }
         let now_ms = clock::now_ms();
         let seed = self.rng.next();
@@ -251,13 +255,17 @@ impl State {
             let start = payload.len();
             payload.extend_from_slice(written);
             let commands = start..payload.len();
-            parts.push(Part { commands, local: Some(Arc::new(one.local)) });
+            parts.push(Part {
+                commands,
+                local: Some(Arc::new(one.local)),
+            });
         }
         (Bytes::from(payload), parts, sync)
     }
 
     fn take_entry(&mut self, tag: u64) -> Option<Vec<Part>> {
-        let is_it = |one: &InFlight| matches!(one, InFlight::Entry { tag: found, .. } if *found == tag);
+        let is_it =
+            |one: &InFlight| matches!(one, InFlight::Entry { tag: found, .. } if *found == tag);
         let place = self.in_flight.iter().position(is_it)?;
         self.entries_in_flight -= 1;
         match self.in_flight.remove(place)? {
@@ -287,19 +295,32 @@ impl State {
         let id = self.next_delivery;
         self.next_delivery += 1;
         let index = self.position.index;
-        let delivery = Delivery { id, index, now_ms, seed, payload, parts, capture: None };
-        self.outgoing.push_back(Outgoing::Deliver(Arc::new(delivery)));
+        let delivery = Delivery {
+            id,
+            index,
+            now_ms,
+            seed,
+            payload,
+            parts,
+            capture: None,
+        };
+        self.outgoing
+            .push_back(Outgoing::Deliver(Arc::new(delivery)));
     }
 
     fn refuse(&mut self, parts: Vec<Part>, why: &Unavailable) {
         for local in parts.into_iter().filter_map(|part| part.local) {
-            self.outgoing.push_back(Outgoing::Refuse(local, why.clone()));
+            self.outgoing
+                .push_back(Outgoing::Refuse(local, why.clone()));
         }
     }
 }
 
 fn reads_part(submission: Submission) -> Part {
-    Part { commands: 0..0, local: Some(Arc::new(submission.local)) }
+    Part {
+        commands: 0..0,
+        local: Some(Arc::new(submission.local)),
+    }
 }
 
 fn write_prefix(payload: &mut [u8], now_ms: u64, seed: u64, parts: u16) {
@@ -312,7 +333,9 @@ fn write_prefix(payload: &mut [u8], now_ms: u64, seed: u64, parts: u16) {
 /// Time and seed of an entry.
 fn prefix(payload: &[u8]) -> (u64, u64) {
     let number = |at: usize| {
-        let bytes = payload.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        let bytes = payload
+            .get(at..at + 8)
+            .and_then(|bytes| bytes.try_into().ok());
         u64::from_le_bytes(bytes.unwrap_or_default())
     };
     (number(1), number(9))
@@ -323,7 +346,13 @@ fn foreign_parts(payload: &[u8]) -> Vec<Part> {
     // What cannot be read is handed on whole: the shards refuse it and say so.
     let whole = || std::iter::once(0..payload.len()).collect();
     let ranges = part_ranges(payload).unwrap_or_else(whole);
-    ranges.into_iter().map(|commands| Part { commands, local: None }).collect()
+    ranges
+        .into_iter()
+        .map(|commands| Part {
+            commands,
+            local: None,
+        })
+        .collect()
 }
 
 fn part_ranges(payload: &[u8]) -> Option<Vec<Range<usize>>> {

@@ -1,8 +1,6 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-use crate::command::{
-    EXEC, FIXED_REPLY, Route, Spec, VERSION, Watched, mutation, write_watched,
-};
+use crate::command::{EXEC, FIXED_REPLY, Route, Spec, VERSION, Watched, mutation, write_watched};
 use crate::limits::TRANSACTION_BYTES_MAX;
 use crate::resp::{Args, Error, Reply, Span};
 use crate::session::Transaction;
@@ -25,10 +23,14 @@ impl Engine {
         match spec.name {
             "exec" => return self.exec(client, id),
             "discard" => return self.discard(client),
-            "multi" => return self.refuse(client, Error::fixed("ERR MULTI calls can not be nested")),
+            "multi" => {
+                return self.refuse(client, Error::fixed("ERR MULTI calls can not be nested"));
+            }
             "watch" => {
-                return self
-                    .refuse(client, Error::fixed("ERR WATCH inside MULTI is not allowed"));
+                return self.refuse(
+                    client,
+                    Error::fixed("ERR WATCH inside MULTI is not allowed"),
+                );
             }
             "reset" | "quit" => return self.session_command(client, id, spec, args),
             _ => {}
@@ -94,11 +96,20 @@ impl Engine {
             return Flow::Continue;
         }
         let mut buffer = write_watched(&watched);
-        let mut spans = vec![Span { start: 0, end: 0 }, Span { start: 0, end: buffer.len() as u32 }];
+        let mut spans = vec![
+            Span { start: 0, end: 0 },
+            Span {
+                start: 0,
+                end: buffer.len() as u32,
+            },
+        ];
         for queued in &transaction.queued {
             let start = buffer.len() as u32;
             buffer.extend_from_slice(queued);
-            spans.push(Span { start, end: buffer.len() as u32 });
+            spans.push(Span {
+                start,
+                end: buffer.len() as u32,
+            });
         }
         let args = Args::new(&buffer, &spans);
         if transaction.writes {
@@ -118,10 +129,18 @@ impl Engine {
         let db = client.session.db;
         for at in 1..args.len() {
             let key = args.get(at);
-            let watched = Watched { db, version: 0, key: key.to_vec() };
+            let watched = Watched {
+                db,
+                version: 0,
+                key: key.to_vec(),
+            };
             let behind = client.has_ordered();
             let seq = client.await_version(watched, at + 1 == args.len());
-            let batch = if behind { &mut self.batch } else { &mut self.at_once };
+            let batch = if behind {
+                &mut self.batch
+            } else {
+                &mut self.at_once
+            };
             let slot = slot_of(key);
             mutation::write_slices(&mut batch.local.reads, VERSION, slot, db, &[key]);
             batch.local.items.push(Item {

@@ -112,7 +112,9 @@ pub async fn write_direct(
 ) -> (io::Result<usize>, AlignedBuffer) {
     if let Some(ring) = Ring::current() {
         let length = buffer.len().min(u32::MAX as usize) as u32;
-        let entry = opcode::Write::new(Fd(fd), buffer.as_ptr(), length).offset(offset).build();
+        let entry = opcode::Write::new(Fd(fd), buffer.as_ptr(), length)
+            .offset(offset)
+            .build();
         // SAFETY: the bytes are on the heap and belong to `buffer`, which the ring keeps until
         // the write is through; moving the handle does not move them.
         return unsafe { ring.file(entry, buffer) }.await;
@@ -121,7 +123,12 @@ pub async fn write_direct(
         // SAFETY: the pointer and length are those of a live buffer that this closure owns; the
         // caller keeps `fd` open.
         let written = unsafe {
-            libc::pwrite(fd, buffer.as_ptr().cast(), buffer.len(), offset as libc::off_t)
+            libc::pwrite(
+                fd,
+                buffer.as_ptr().cast(),
+                buffer.len(),
+                offset as libc::off_t,
+            )
         };
         let result = usize::try_from(written).map_err(|_| io::Error::last_os_error());
         (result, buffer)
@@ -132,7 +139,9 @@ pub async fn write_direct(
 /// Makes the content of `fd` durable (`fdatasync`).
 pub async fn fdatasync(fd: RawFd) -> io::Result<()> {
     if let Some(ring) = Ring::current() {
-        let entry = opcode::Fsync::new(Fd(fd)).flags(FsyncFlags::DATASYNC).build();
+        let entry = opcode::Fsync::new(Fd(fd))
+            .flags(FsyncFlags::DATASYNC)
+            .build();
         // SAFETY: the operation has no memory of its own.
         return unsafe { ring.file(entry, ()) }.await.0.map(drop);
     }

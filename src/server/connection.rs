@@ -106,7 +106,9 @@ impl Connection {
                 Ok(Decoded::Request(used)) => (used, Args::new(rest, decoder.spans())),
                 Ok(Decoded::Inline(used)) => (used, Args::new(decoder.inline(), decoder.spans())),
                 Ok(Decoded::Incomplete) => {
-                    let state = own.take().unwrap_or_else(|| Box::new(std::mem::take(shared)));
+                    let state = own
+                        .take()
+                        .unwrap_or_else(|| Box::new(std::mem::take(shared)));
                     self.decoder = Some(state);
                     break;
                 }

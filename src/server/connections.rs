@@ -40,11 +40,13 @@ impl Limits {
             // Spread by the kernel: a core may hold all of them.
             clients_max: config.clients_max(),
             timeout_s: config.timeout().map_or(0, |timeout| timeout.as_secs()),
-            keepalive_s: config.tcp_keepalive().map_or(0, |keepalive| keepalive.as_secs() as u32),
+            keepalive_s: config
+                .tcp_keepalive()
+                .map_or(0, |keepalive| keepalive.as_secs() as u32),
             output_hard_bytes: output.hard_bytes as usize,
             output_soft_bytes: output.soft_bytes as usize,
             output_soft_s: output.soft_seconds,
-            query_bytes_max: config.query_bytes_max() ,
+            query_bytes_max: config.query_bytes_max(),
         }
     }
 }
@@ -119,7 +121,9 @@ impl Connections {
 
     #[inline]
     fn get(&mut self, id: u64) -> Option<&mut Connection> {
-        let place = self.places.get_mut((id & (PLACES_MAX as u64 - 1)) as usize)?;
+        let place = self
+            .places
+            .get_mut((id & (PLACES_MAX as u64 - 1)) as usize)?;
         if u64::from(place.generation) != id >> 24 {
             return None;
         }
@@ -135,7 +139,9 @@ impl Connections {
         }
         self.accepted += 1;
         let show = |address: Option<std::net::SocketAddr>| {
-            address.map(|address| address.to_string()).unwrap_or_default()
+            address
+                .map(|address| address.to_string())
+                .unwrap_or_default()
         };
         let mut client = Client::default();
         client.session = Session {
@@ -270,8 +276,13 @@ impl Connections {
     }
 
     fn ids(&self) -> Vec<u64> {
-        let open = self.places.iter().enumerate().filter(|(_, place)| place.connection.is_some());
-        open.map(|(place, found)| u64::from(found.generation) << 24 | place as u64).collect()
+        let open = self
+            .places
+            .iter()
+            .enumerate()
+            .filter(|(_, place)| place.connection.is_some());
+        open.map(|(place, found)| u64::from(found.generation) << 24 | place as u64)
+            .collect()
     }
 
     /// Closes a connection whose unread replies are above the limits.
@@ -305,14 +316,20 @@ fn send(ring: &Ring, connection: &mut Connection, id: u64) {
     // SAFETY: `sending` is not touched while a send is under way, and the connection, boxed, is
     // kept until its completion was seen.
     unsafe {
-        ring.send(connection.socket.as_raw_fd(), &connection.sending[connection.sent..], id);
+        ring.send(
+            connection.socket.as_raw_fd(),
+            &connection.sending[connection.sent..],
+            id,
+        );
     }
 }
 
 impl Clients for Connections {
     #[inline]
     fn client(&mut self, id: u64) -> Option<&mut Client> {
-        let place = self.places.get_mut((id & (PLACES_MAX as u64 - 1)) as usize)?;
+        let place = self
+            .places
+            .get_mut((id & (PLACES_MAX as u64 - 1)) as usize)?;
         if u64::from(place.generation) != id >> 24 {
             return None;
         }
@@ -366,15 +383,26 @@ impl Front for Connections {
     #[inline]
     fn complete(&mut self, ring: &Ring, completion: Completion, engine: &mut Engine) {
         match completion {
-            Completion::Received { token, result, buffer, more } => {
+            Completion::Received {
+                token,
+                result,
+                buffer,
+                more,
+            } => {
                 self.received(ring, token, result, buffer, more, engine);
             }
             Completion::Sent { token, result } => self.sent(ring, token, result),
-            Completion::Accepted { token, result, more } => {
+            Completion::Accepted {
+                token,
+                result,
+                more,
+            } => {
                 match result {
                     Ok(fd) => self.accepted(ring, fd, engine.now_ms()),
                     Err(error) if !self.closing => {
-                        tracing::warn!("accept: {error}; connections wait until descriptors free up");
+                        tracing::warn!(
+                            "accept: {error}; connections wait until descriptors free up"
+                        );
                     }
                     Err(_) => {}
                 }

@@ -41,7 +41,8 @@ impl Shard {
             return false;
         }
         if let (Some(feeder), None) = (&delivery.capture, &self.capture) {
-            self.keyspace.begin_capture(((delivery.index + 1) << 24) - 1);
+            self.keyspace
+                .begin_capture(((delivery.index + 1) << 24) - 1);
             self.capture = Some(Capture {
                 feeder: feeder.clone(),
                 pending: None,

@@ -21,7 +21,12 @@ impl Lent {
     pub fn take(keyspace: &mut Keyspace, db: u8, key: &[u8]) -> Lent {
         let database = keyspace.db_mut(db as usize);
         let removed_version = database.removed_version(key);
-        Lent { db, key: key.to_vec(), entry: database.take_entry(key), removed_version }
+        Lent {
+            db,
+            key: key.to_vec(),
+            entry: database.take_entry(key),
+            removed_version,
+        }
     }
 
     /// Puts a key into a keyspace that does not have it.

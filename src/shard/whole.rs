@@ -5,8 +5,8 @@ use crate::command::{
 };
 use crate::keyspace::Keyspace;
 use crate::resp::{Args, Error, Protocol, Reply, parse_int};
-use crate::value::{DIGEST_BYTES, Digest};
 use crate::slot::{shard_of, slot_of};
+use crate::value::{DIGEST_BYTES, Digest};
 
 use super::loan::Lent;
 use super::worker::Command;
