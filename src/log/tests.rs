@@ -115,7 +115,7 @@ pub(crate) fn open_quietly(
 /// Drops a log as a kill would, and waits until its directory is free.
 pub(crate) async fn kill(log: Rc<dyn Log>) {
     drop(log);
-    for _ in 0..1000 {
+    for _ in 0..100 {
         yield_now().await;
     }
 }

@@ -3,18 +3,16 @@
 //! Everything here must be called from inside a running executor. File descriptors are borrowed:
 //! the caller keeps them open until the future resolves.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::os::fd::RawFd;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures::channel::oneshot;
 use glommio::timer::Timer;
 
-/// How late an answer from another thread may be seen; see [`foreign`].
-const FOREIGN_TICK: Duration = Duration::from_millis(5);
+/// How long an executor may sleep over runnable tasks; see [`keep_awake`].
+const TICK: Duration = Duration::from_millis(5);
 
 /// What `O_DIRECT` asks memory, offsets and lengths to be multiples of, in bytes.
 pub const BLOCK_BYTES: usize = 4096;
@@ -144,30 +142,24 @@ pub async fn fdatasync(fd: RawFd) -> io::Result<()> {
 /// Runs `work` on the executor's helper thread: for the rare call that may block long (a cold
 /// read, a very large write). Costs a hop of 25-50 us.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    foreign(glommio::executor().spawn_blocking(work)).await
+    glommio::executor().spawn_blocking(work).await
 }
 
 /// Waits for an answer that another thread gives; `None` where it dropped its end.
 pub async fn answer<T>(receiver: oneshot::Receiver<T>) -> Option<T> {
-    foreign(receiver).await.ok()
+    receiver.await.ok()
 }
 
-/// Waits for something that another thread wakes. glommio 0.9 loses such a wake now and then when
-/// the executor is just going to sleep (a bare oneshot between two threads stood still for good
-/// after some 20,000 to 100,000 round trips); a timer then sees to it within [`FOREIGN_TICK`].
-pub async fn foreign<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut tick = pin!(Timer::new(FOREIGN_TICK));
-    poll_fn(|context| {
-        if let Poll::Ready(output) = future.as_mut().poll(context) {
-            return Poll::Ready(output);
-        }
-        while tick.as_mut().poll(context).is_ready() {
-            tick.set(Timer::new(FOREIGN_TICK));
-        }
-        Poll::Pending
-    })
-    .await
+/// Runs for ever, waking the executor every [`TICK`]; to be spawned once on each executor.
+///
+/// glommio 0.9 parks with runnable tasks when its preemption timer fires between arming it and
+/// the first task of the turn (`run_task_queues` then says that nothing ran), that is, whenever
+/// the thread loses its core there for longer than the timer. Nothing but a new event wakes it
+/// then: without this the unit tests stood still within minutes on a busy machine.
+pub async fn keep_awake() {
+    loop {
+        Timer::new(TICK).await;
+    }
 }
 
 /// Starts a task on this executor that nobody waits for. It ends when it returns or when the
@@ -190,7 +182,10 @@ pub fn run_test<T>(future: impl Future<Output = T>) -> T {
         .preempt_timer(std::time::Duration::from_millis(1))
         .make()
         .expect("an executor starts")
-        .run(future)
+        .run(async {
+            spawn(keep_awake());
+            future.await
+        })
 }
 
 #[cfg(test)]
