@@ -236,6 +236,22 @@ fn segment_log_is_its_model() {
 }
 
 #[test]
+fn fjall_log_is_its_model() {
+    for seed in 1..=4 {
+        run_test(random_walk(Backend::Fjall, seed, 150));
+    }
+}
+
+#[test]
+fn a_failed_write_or_sync_poisons_the_fjall_log() {
+    run_test(async {
+        poisons(Backend::Fjall, Access::WriteDurable, 3, libc::EIO, true).await;
+        poisons(Backend::Fjall, Access::Write, 3, libc::ENOSPC, false).await;
+        poisons(Backend::Fjall, Access::Sync, 3, libc::EIO, false).await;
+    });
+}
+
+#[test]
 fn done_is_called_in_append_order_and_at_once_where_nothing_waits() {
     run_test(async {
         let directory = Scratch::new("order");
