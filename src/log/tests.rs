@@ -115,7 +115,7 @@ pub(crate) fn open_quietly(
 /// Drops a log as a kill would, and waits until its directory is free.
 pub(crate) async fn kill(log: Rc<dyn Log>) {
     drop(log);
-    for _ in 0..1000 {
+    for _ in 0..100 {
         yield_now().await;
     }
 }
@@ -233,6 +233,22 @@ fn segment_log_is_its_model() {
     for seed in 1..=12 {
         run_test(random_walk(Backend::Segment, seed, 250));
     }
+}
+
+#[test]
+fn fjall_log_is_its_model() {
+    for seed in 1..=4 {
+        run_test(random_walk(Backend::Fjall, seed, 150));
+    }
+}
+
+#[test]
+fn a_failed_write_or_sync_poisons_the_fjall_log() {
+    run_test(async {
+        poisons(Backend::Fjall, Access::WriteDurable, 3, libc::EIO, true).await;
+        poisons(Backend::Fjall, Access::Write, 3, libc::ENOSPC, false).await;
+        poisons(Backend::Fjall, Access::Sync, 3, libc::EIO, false).await;
+    });
 }
 
 #[test]

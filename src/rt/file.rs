@@ -6,6 +6,13 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::RawFd;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use glommio::timer::Timer;
+
+/// How long an executor may sleep over runnable tasks; see [`keep_awake`].
+const TICK: Duration = Duration::from_millis(5);
 
 use io_uring::opcode;
 use io_uring::types::{Fd, FsyncFlags};
@@ -161,6 +168,23 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     glommio::executor().spawn_blocking(work).await
 }
 
+/// Waits for an answer that another thread gives; `None` where it dropped its end.
+pub async fn answer<T>(receiver: oneshot::Receiver<T>) -> Option<T> {
+    receiver.await.ok()
+}
+
+/// Runs for ever, waking the executor every [`TICK`]; to be spawned once on each executor.
+///
+/// glommio 0.9 parks with runnable tasks when its preemption timer fires between arming it and
+/// the first task of the turn (`run_task_queues` then says that nothing ran), that is, whenever
+/// the thread loses its core there for longer than the timer. Nothing but a new event wakes it
+/// then: without this the unit tests stood still within minutes on a busy machine.
+pub async fn keep_awake() {
+    loop {
+        Timer::new(TICK).await;
+    }
+}
+
 /// Starts a task on this executor that nobody waits for. It ends when it returns or when the
 /// executor does.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
@@ -181,12 +205,33 @@ pub fn run_test<T>(future: impl Future<Output = T>) -> T {
         .preempt_timer(std::time::Duration::from_millis(1))
         .make()
         .expect("an executor starts")
-        .run(future)
+        .run(async {
+            spawn(keep_awake());
+            future.await
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_of_another_thread_are_never_missed() {
+        let (requests, inbox) = std::sync::mpsc::sync_channel::<oneshot::Sender<u32>>(1);
+        let thread = std::thread::spawn(move || {
+            for (number, request) in (0..).zip(inbox) {
+                request.send(number).expect("somebody waits");
+            }
+        });
+        run_test(async move {
+            for number in 0..20_000 {
+                let (sender, receiver) = oneshot::channel();
+                requests.send(sender).expect("the thread is there");
+                assert_eq!(answer(receiver).await, Some(number));
+            }
+        });
+        thread.join().expect("the thread ends");
+    }
 
     #[test]
     fn buffer_is_aligned_and_pads_with_zeros_over_old_content() {

@@ -115,9 +115,10 @@ pub(super) fn recover(
     walk.finish(end, cut, spares)
 }
 
-/// Opens the segments, oldest first, and lists the spare files.
-#[allow(clippy::type_complexity)]
-fn list(directory: &Path) -> Result<(Vec<Arc<SegmentFile>>, Vec<(u64, PathBuf)>), Fatal> {
+/// A directory's segments, oldest first, and its spare files with their numbers.
+type Listing = (Vec<Arc<SegmentFile>>, Vec<(u64, PathBuf)>);
+
+fn list(directory: &Path) -> Result<Listing, Fatal> {
     let reading = |error| Fatal::io("reading the directory", directory, error);
     let mut sequences = Vec::new();
     let mut spares = Vec::new();
@@ -204,23 +205,11 @@ impl Walk<'_> {
         };
         for at in 0..self.segments.len() {
             self.load(at)?;
-            let (offset, torn, suspicious) = self.follow(at)?;
-            let begun = offset > SEGMENT_HEADER_BYTES;
+            let found = self.follow(at)?;
             // A segment without a frame behind the end is one made ready, or rotated over.
-            if at == 0 || begun {
-                end = End {
-                    at,
-                    offset,
-                    torn,
-                    suspicious,
-                };
-            } else if torn.is_some() && end.torn.is_none() {
-                end = End {
-                    at,
-                    offset,
-                    torn,
-                    suspicious,
-                };
+            let begun = found.offset > SEGMENT_HEADER_BYTES;
+            if at == 0 || begun || (found.torn.is_some() && end.torn.is_none()) {
+                end = found;
             }
             self.done.bytes_done += self.segments[at].bytes();
             (self.progress)(self.done);
@@ -229,7 +218,7 @@ impl Walk<'_> {
     }
 
     /// Follows the frames of segment `at`: where they end, and how.
-    fn follow(&mut self, at: usize) -> Result<(u64, Option<(u64, u32)>, bool), Fatal> {
+    fn follow(&mut self, at: usize) -> Result<End, Fatal> {
         let segment = self.segments[at].clone();
         let mut offset = SEGMENT_HEADER_BYTES;
         loop {
@@ -255,7 +244,12 @@ impl Walk<'_> {
                 None => {
                     let suspicious = !segment.header.recycled
                         && [offset, aligned].iter().any(|&o| self.not_zero(o));
-                    return Ok((offset, torn, suspicious));
+                    return Ok(End {
+                        at,
+                        offset,
+                        torn,
+                        suspicious,
+                    });
                 }
             }
         }

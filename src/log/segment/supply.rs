@@ -16,6 +16,7 @@ use super::file::{self, SegmentFile};
 use crate::limits;
 use crate::log::directory;
 use crate::log::fault::{self, Access, Faults};
+use crate::rt;
 
 /// Jobs that wait for the thread: one segment being made ready and a few purges, each awaited.
 const JOBS_MAX: usize = 64;
@@ -127,7 +128,9 @@ impl Supply {
     pub(super) async fn retire(&self, segments: Vec<Arc<SegmentFile>>) -> io::Result<()> {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Retire { segments, reply });
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        rt::file::answer(answer)
+            .await
+            .unwrap_or_else(|| Err(gone()))
     }
 }
 

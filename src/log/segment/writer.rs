@@ -194,7 +194,9 @@ impl Shared {
                 }
                 state.take_preparing(&self.supply)
             };
-            let segment = answer.await.unwrap_or_else(|_| Err(supply::gone()))?;
+            let segment = file::answer(answer)
+                .await
+                .unwrap_or_else(|| Err(supply::gone()))?;
             self.state.borrow_mut().set_ready(segment);
         }
     }
