@@ -78,13 +78,28 @@ impl Order {
         }
         self.len -= 1;
         let item = self.root.remove_at(rank);
+        self.lower();
+        item
+    }
+
+    /// Takes the item of this score and member out. Answers whether it was there.
+    pub(super) fn remove(&mut self, score: f64, member: &[u8]) -> bool {
+        let removed = self.root.remove(score, member);
+        if removed {
+            self.len -= 1;
+            self.lower();
+        }
+        removed
+    }
+
+    /// Makes the only child of a root the root.
+    fn lower(&mut self) {
         if let Node::Inner(inner) = &mut self.root
             && inner.children.len() == 1
             && let Some(only) = inner.children.pop()
         {
             self.root = *only.node;
         }
-        item
     }
 
     /// How many items from the first on satisfy `before`, which holds for none behind one for
@@ -159,11 +174,7 @@ impl Node {
                 items.insert(at, item);
             }
             Node::Inner(inner) => {
-                // A fence that equals the item (which was removed and comes again) leads right.
-                let at = inner.fences.partition_point(|fence| {
-                    fence.is_before(item.score, member)
-                        || (fence.score == item.score && raw(&fence.member) == member)
-                });
+                let at = inner.child_of(item.score, member);
                 let child = &mut inner.children[at];
                 child.count += 1;
                 if let Some((fence, right)) = child.node.insert(item) {
@@ -218,6 +229,32 @@ impl Node {
         }
     }
 
+    /// Takes the item of this score and member out. Answers whether it was there.
+    fn remove(&mut self, score: f64, member: &[u8]) -> bool {
+        match self {
+            Node::Leaf(items) => {
+                let at = items.partition_point(|found| found.is_before(score, member));
+                let found = items.get(at);
+                let is_there =
+                    found.is_some_and(|item| item.score == score && raw(&item.member) == member);
+                if is_there {
+                    items.remove(at);
+                }
+                is_there
+            }
+            Node::Inner(inner) => {
+                let at = inner.child_of(score, member);
+                let child = &mut inner.children[at];
+                let removed = child.node.remove(score, member);
+                child.count -= removed as usize;
+                if child.node.width() < NODE_MIN {
+                    inner.join(at);
+                }
+                removed
+            }
+        }
+    }
+
     fn slices<'o>(&'o self, start: usize, end: usize, out: &mut Vec<&'o [Item]>) {
         match self {
             Node::Leaf(items) => out.push(&items[start..end.min(items.len())]),
@@ -237,6 +274,14 @@ impl Node {
 }
 
 impl Inner {
+    /// The child that has or would have (score, member). An equal fence leads right.
+    #[inline]
+    fn child_of(&self, score: f64, member: &[u8]) -> usize {
+        self.fences.partition_point(|fence| {
+            fence.score < score || (fence.score == score && raw(&fence.member) <= member)
+        })
+    }
+
     /// Joins the narrow child at `at` with a neighbour, and splits the two again where they are
     /// too much for one node.
     fn join(&mut self, at: usize) {
@@ -326,8 +371,13 @@ mod tests {
                 let (score, member) = model.remove(rank);
                 let at = order.partition_point(|i| i.is_before(score as f64, member.as_bytes()));
                 assert_eq!(at, rank);
-                let gone = order.remove_at(at).unwrap();
-                assert_eq!(raw(&gone.member), member.as_bytes());
+                if rank % 2 == 0 {
+                    let gone = order.remove_at(at).unwrap();
+                    assert_eq!(raw(&gone.member), member.as_bytes());
+                } else {
+                    assert!(!order.remove(score as f64 + 0.5, member.as_bytes()));
+                    assert!(order.remove(score as f64, member.as_bytes()));
+                }
             }
             if step % 500 == 0 {
                 check(&order.root, true);
