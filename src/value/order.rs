@@ -78,13 +78,28 @@ impl Order {
         }
         self.len -= 1;
         let item = self.root.remove_at(rank);
+        self.lower();
+        item
+    }
+
+    /// Takes the item of this score and member out. Answers whether it was there.
+    pub(super) fn remove(&mut self, score: f64, member: &[u8]) -> bool {
+        let removed = self.root.remove(score, member);
+        if removed {
+            self.len -= 1;
+            self.lower();
+        }
+        removed
+    }
+
+    /// Makes the only child of a root the root.
+    fn lower(&mut self) {
         if let Node::Inner(inner) = &mut self.root
             && inner.children.len() == 1
             && let Some(only) = inner.children.pop()
         {
             self.root = *only.node;
         }
-        item
     }
 
     /// How many items from the first on satisfy `before`, which holds for none behind one for
@@ -159,11 +174,7 @@ impl Node {
                 items.insert(at, item);
             }
             Node::Inner(inner) => {
-                // A fence that equals the item (which was removed and comes again) leads right.
-                let at = inner.fences.partition_point(|fence| {
-                    fence.is_before(item.score, member)
-                        || (fence.score == item.score && raw(&fence.member) == member)
-                });
+                let at = inner.child_of(item.score, member);
                 let child = &mut inner.children[at];
                 child.count += 1;
                 if let Some((fence, right)) = child.node.insert(item) {
@@ -218,6 +229,32 @@ impl Node {
         }
     }
 
+    /// Takes the item of this score and member out. Answers whether it was there.
+    fn remove(&mut self, score: f64, member: &[u8]) -> bool {
+        match self {
+            Node::Leaf(items) => {
+                let at = items.partition_point(|found| found.is_before(score, member));
+                let found = items.get(at);
+                let is_there =
+                    found.is_some_and(|item| item.score == score && raw(&item.member) == member);
+                if is_there {
+                    items.remove(at);
+                }
+                is_there
+            }
+            Node::Inner(inner) => {
+                let at = inner.child_of(score, member);
+                let child = &mut inner.children[at];
+                let removed = child.node.remove(score, member);
+                child.count -= removed as usize;
+                if child.node.width() < NODE_MIN {
+                    inner.join(at);
+                }
+                removed
+            }
+        }
+    }
+
     fn slices<'o>(&'o self, start: usize, end: usize, out: &mut Vec<&'o [Item]>) {
         match self {
             Node::Leaf(items) => out.push(&items[start..end.min(items.len())]),
@@ -237,6 +274,14 @@ impl Node {
 }
 
 impl Inner {
+    /// The child that has or would have (score, member). An equal fence leads right.
+    #[inline]
+    fn child_of(&self, score: f64, member: &[u8]) -> usize {
+        self.fences.partition_point(|fence| {
+            fence.score < score || (fence.score == score && raw(&fence.member) <= member)
+        })
+    }
+
     /// Joins the narrow child at `at` with a neighbour, and splits the two again where they are
     /// too much for one node.
     fn join(&mut self, at: usize) {
@@ -272,84 +317,5 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn item(score: f64, member: &str) -> Item {
-        Item {
-            score,
-            member: Text::key(member.as_bytes()),
-        }
-    }
-
-    /// Checks counts, widths and fences; answers the depth.
-    fn check(node: &Node, root: bool) -> usize {
-        assert!(node.width() <= NODE_MAX && (root || node.width() >= NODE_MIN));
-        match node {
-            Node::Leaf(items) => {
-                assert!(items.is_sorted_by(|a, b| a.is_before(b.score, raw(&b.member))));
-                1
-            }
-            Node::Inner(inner) => {
-                assert_eq!(inner.fences.len() + 1, inner.children.len());
-                let mut depths = inner.children.iter().map(|child| {
-                    assert_eq!(child.count, child.node.count());
-                    check(&child.node, false)
-                });
-                let depth = depths.next().unwrap();
-                assert!(depths.all(|other| other == depth));
-                depth + 1
-            }
-        }
-    }
-
-    #[test]
-    fn equals_a_sorted_vector() {
-        let mut draw = 3u64;
-        let mut below = |bound: usize| {
-            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (draw >> 33) as usize % bound
-        };
-        let mut order = Order::new();
-        let mut model: Vec<(i64, String)> = Vec::new();
-        for step in 0..40_000 {
-            let growing = step % 20_000 < 12_000;
-            if below(10) < if growing { 8 } else { 2 } {
-                let (score, member) = (below(50) as i64, format!("m{}", below(20_000)));
-                let found = model.binary_search(&(score, member.clone()));
-                if let Err(at) = found {
-                    order.insert(item(score as f64, &member));
-                    model.insert(at, (score, member));
-                }
-            } else if !model.is_empty() {
-                let rank = below(model.len());
-                let (score, member) = model.remove(rank);
-                let at = order.partition_point(|i| i.is_before(score as f64, member.as_bytes()));
-                assert_eq!(at, rank);
-                let gone = order.remove_at(at).unwrap();
-                assert_eq!(raw(&gone.member), member.as_bytes());
-            }
-            if step % 500 == 0 {
-                check(&order.root, true);
-                let (a, b) = (below(model.len() + 1), below(model.len() + 1));
-                let (a, b) = (a.min(b), a.max(b));
-                let same = |found: &Item, (score, member): &(i64, String)| {
-                    found.score == *score as f64 && raw(&found.member) == member.as_bytes()
-                };
-                let forth: Vec<_> = order.range(a, b).collect();
-                assert_eq!(forth.len(), b - a);
-                assert!(forth.iter().zip(&model[a..b]).all(|(f, m)| same(f, m)));
-                let back: Vec<_> = order.range(a, b).rev().collect();
-                assert!(
-                    back.iter()
-                        .zip(model[a..b].iter().rev())
-                        .all(|(f, m)| same(f, m))
-                );
-            }
-        }
-        while let Some(first) = order.remove_at(0) {
-            assert_eq!(raw(&first.member), model.remove(0).1.as_bytes());
-        }
-        assert!(model.is_empty());
-    }
-}
+#[path = "order_tests.rs"]
+mod tests;

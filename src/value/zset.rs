@@ -57,8 +57,7 @@ impl SortedSet {
         match before {
             Some(before) if before == score => return Some(before),
             Some(before) => {
-                let rank = self.rank_of(before, member);
-                self.order.remove_at(rank);
+                self.order.remove(before, member);
             }
             None => {
                 self.outgrown |=
@@ -75,8 +74,7 @@ impl SortedSet {
     /// Takes a member out. Answers its score. O(log n).
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let score = self.scores.remove(member)?;
-        let rank = self.rank_of(score, member);
-        self.order.remove_at(rank);
+        self.order.remove(score, member);
         Some(score)
     }
 

@@ -13,7 +13,7 @@ use super::redis::Redis;
 use super::{Scene, render};
 
 /// The words as a request's arguments.
-fn with_args<R>(words: &[String], run: impl FnOnce(Args<'_>) -> R) -> R {
+pub fn with_args<R>(words: &[String], run: impl FnOnce(Args<'_>) -> R) -> R {
     let buffer = words.concat();
     let mut end = 0;
     let spans: Vec<Span> = words
@@ -71,7 +71,7 @@ fn agree(command: &str, ours: &str, theirs: &str) -> bool {
 }
 
 /// Rounds in all: some seconds' worth, or as many as `FUZZ_ROUNDS` says.
-fn rounds() -> u64 {
+pub fn rounds() -> u64 {
     std::env::var("FUZZ_ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok())

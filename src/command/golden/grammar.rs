@@ -175,7 +175,7 @@ pub const SORTS: &[&str] = &[
     "SORT_RO k ALPHA [DESC] [LIMIT n n]",
 ];
 
-fn pick<'a>(rng: &mut Rng, items: &[&'a str]) -> &'a str {
+pub fn pick<'a>(rng: &mut Rng, items: &[&'a str]) -> &'a str {
     items[rng.below(items.len())]
 }
 
@@ -249,6 +249,15 @@ fn argument(rng: &mut Rng, kind: &str) -> String {
 
 /// A command's words.
 pub fn draw(rng: &mut Rng, commands: &[&str]) -> Vec<String> {
+    draw_with(rng, commands, argument)
+}
+
+/// The same with other kinds of arguments.
+pub fn draw_with(
+    rng: &mut Rng,
+    commands: &[&str],
+    argument: impl Fn(&mut Rng, &str) -> String,
+) -> Vec<String> {
     let template = pick(rng, commands);
     let mut words = Vec::new();
     let mut is_left_out = false;

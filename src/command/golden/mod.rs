@@ -14,6 +14,7 @@
 //! committed. `cargo test redis -- --ignored` runs the scripts, and random commands, against a
 //! `redis-server` that it starts, and wants the same bytes.
 
+mod collections;
 mod fuzz;
 mod grammar;
 mod redis;
@@ -133,7 +134,8 @@ fn steps(script: &str) -> impl Iterator<Item = (&str, Step<'_>)> {
             None => Step::Say,
             Some(("#", _)) => Step::Say,
             Some(("!", directive)) => Step::Direct(directive),
-            Some((mark @ (">" | "~"), command)) => Step::Command {
+            // A set or a push as a reply begins with the same mark, but with no blank behind it.
+            Some((mark @ (">" | "~"), command)) if command.starts_with(' ') => Step::Command {
                 line: command.trim_start(),
                 comparable: mark == ">",
             },

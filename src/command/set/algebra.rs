@@ -115,7 +115,7 @@ fn intersection<'c>(sets: Vec<Option<&'c Set>>) -> impl Iterator<Item = &'c [u8]
 }
 
 /// The members of the first set that no other has.
-fn difference<'c>(sets: Vec<Option<&'c Set>>) -> impl Iterator<Item = &'c [u8]> {
+fn difference(sets: Vec<Option<&Set>>) -> impl Iterator<Item = &[u8]> {
     let first = sets.first().copied().flatten();
     first
         .into_iter()

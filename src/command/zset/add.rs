@@ -69,7 +69,12 @@ impl Options {
                 "ERR XX and NX options at the same time are not compatible",
             ));
         }
-        if (self.gt && self.nx) || (self.lt && self.nx) || (self.gt && self.lt) {
+        if [self.gt, self.lt, self.nx]
+            .into_iter()
+            .filter(|on| *on)
+            .count()
+            > 1
+        {
             return Err(Error::fixed(
                 "ERR GT, LT, and/or NX options at the same time are not compatible",
             ));
