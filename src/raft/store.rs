@@ -21,6 +21,7 @@ use super::applier::VoteStore;
 use super::codec;
 use super::proposals::Proposals;
 use super::runtime;
+
 use super::types::{self, Entry, LogId, Types, Vote};
 use crate::limits::{APPLY_READ_BYTES, REPLICATE_BYTES_MAX};
 use crate::log::{Log, Record};

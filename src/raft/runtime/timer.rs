@@ -4,17 +4,31 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glommio::timer::Timer;
 use pin_project_lite::pin_project;
 
+/// Shorter sleeps than this give way to the other tasks until their time is up.
+///
+/// openraft sleeps for up to a microsecond between two completed writes. As a timer of glommio's
+/// that would be a trip through its rings, and the group would wait for it.
+const SHORT: Duration = Duration::from_micros(50);
+
 /// Resolves once its duration has passed since it was made.
-pub(in crate::raft) struct Sleep(Timer);
+pub(in crate::raft) enum Sleep {
+    Short { until: Instant },
+    Long(Timer),
+}
 
 impl Sleep {
     pub(super) fn new(duration: Duration) -> Self {
-        Sleep(Timer::new(duration))
+        if duration < SHORT {
+            let until = Instant::now() + duration;
+            Sleep::Short { until }
+        } else {
+            Sleep::Long(Timer::new(duration))
+        }
     }
 }
 
@@ -22,7 +36,14 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(|_instant| ())
+        match &mut *self {
+            Sleep::Long(timer) => Pin::new(timer).poll(cx).map(|_instant| ()),
+            Sleep::Short { until } if Instant::now() >= *until => Poll::Ready(()),
+            Sleep::Short { .. } => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
     }
 }
 
@@ -42,7 +63,7 @@ pin_project! {
     pub(in crate::raft) struct Timeout<F> {
         #[pin]
         future: F,
-        timer: Timer,
+        sleep: Sleep,
     }
 }
 
@@ -50,7 +71,7 @@ impl<F> Timeout<F> {
     pub(super) fn new(duration: Duration, future: F) -> Self {
         Timeout {
             future,
-            timer: Timer::new(duration),
+            sleep: Sleep::new(duration),
         }
     }
 }
@@ -63,6 +84,6 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(value) = this.future.poll(cx) {
             return Poll::Ready(Ok(value));
         }
-        Pin::new(this.timer).poll(cx).map(|_instant| Err(Elapsed))
+        Pin::new(this.sleep).poll(cx).map(|()| Err(Elapsed))
     }
 }

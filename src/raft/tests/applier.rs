@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::task::Waker;
 
 use bytes::Bytes;
 use futures::future::{FutureExt, LocalBoxFuture, ready};
@@ -35,6 +36,8 @@ pub struct TestApplier {
     /// Counts applied entries and keeps nothing.
     pub counting: Cell<bool>,
     pub count: Cell<u64>,
+    /// Who waits for the next applied entry.
+    pub waiting: RefCell<Option<Waker>>,
 }
 
 impl TestApplier {
@@ -82,6 +85,9 @@ impl TestApplier {
 impl Applier for TestApplier {
     fn apply(&self, position: Position, tag: Option<u64>, payload: Bytes) {
         self.count.set(self.count.get() + 1);
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
         if self.counting.get() {
             return self.last.set(Some(position));
         }

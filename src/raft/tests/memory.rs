@@ -19,6 +19,10 @@ pub struct MemoryLog {
     purged: Cell<Option<Position>>,
     /// What every write fails with from now on.
     failure: RefCell<Option<String>>,
+    /// How many records are kept, where not all.
+    keep: Option<usize>,
+    /// Panics in the next write: what a bug in openraft's core would look like.
+    pub trapped: Cell<bool>,
     /// Completions held back while the disk "stalls".
     stalled: RefCell<Option<Vec<Done>>>,
 }
@@ -26,6 +30,14 @@ pub struct MemoryLog {
 impl MemoryLog {
     pub fn new() -> Rc<Self> {
         Rc::new(Self::default())
+    }
+
+    /// A log that keeps the newest few records only, for measurements.
+    pub fn forgetful() -> Self {
+        MemoryLog {
+            keep: Some(8192),
+            ..Self::default()
+        }
     }
 
     /// Makes every write from now on fail with `why`.
@@ -66,6 +78,7 @@ impl MemoryLog {
 
 impl Log for MemoryLog {
     fn append(&self, appended: Vec<Record>, done: Done) {
+        assert!(!self.trapped.get(), "booby trap");
         if let Err(error) = self.check() {
             return done(Err(error));
         }
@@ -84,6 +97,9 @@ impl Log for MemoryLog {
                 assert_eq!(record.position.index, last.index + 1, "a hole in the log");
             }
             records.push_back(record);
+            if self.keep.is_some_and(|keep| records.len() > keep) {
+                records.pop_front();
+            }
         }
         drop(records);
         if let Some(stalled) = &mut *self.stalled.borrow_mut() {

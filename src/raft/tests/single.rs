@@ -274,3 +274,26 @@ fn a_panic_while_applying_poisons_and_spares_the_executor() {
         group.stop().await;
     });
 }
+
+#[test]
+fn a_panic_in_the_core_poisons_and_spares_the_executor() {
+    Glommio::run(async {
+        let node = Node::new();
+        let applier = TestApplier::new();
+        let group = node.start(&applier).await;
+        propose(&group, 0..2).await;
+        node.log.trapped.set(true);
+        propose(&group, 2..3).await;
+        let lost = Event::Failed(2, Unavailable::Uncertain);
+        assert!(applier.events().contains(&lost));
+        // Seen without anybody proposing anything.
+        Glommio::sleep(std::time::Duration::from_millis(5)).await;
+        assert!(group.failure().is_some());
+        assert_eq!(group.state().role, Role::Down);
+        assert!(matches!(
+            group.propose(9, payload(9), true),
+            Err(Unavailable::Poisoned(_))
+        ));
+        group.stop().await;
+    });
+}
