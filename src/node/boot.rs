@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
@@ -111,6 +112,7 @@ where
             });
         threads.push(thread.map_err(setup)?);
     }
+    spawn_watch(doorbells.clone(), stop.clone()).map_err(setup)?;
     Ok(Node {
         threads,
         stop,
@@ -119,6 +121,27 @@ where
         sender,
         _lock: lock,
     })
+}
+
+/// How often it is looked whether a core that is not parked makes turns.
+const WATCH_EVERY: Duration = Duration::from_millis(20);
+
+/// Wakes executors that fell asleep with work waiting.
+fn spawn_watch(doorbells: Vec<Doorbell>, stop: Arc<AtomicBool>) -> std::io::Result<()> {
+    let mut turns = vec![0; doorbells.len()];
+    std::thread::Builder::new()
+        .name("watch".into())
+        .spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                std::thread::sleep(WATCH_EVERY);
+                for (doorbell, turns) in doorbells.iter().zip(&mut turns) {
+                    if doorbell.is_stuck(turns) {
+                        doorbell.rescue();
+                    }
+                }
+            }
+        })?;
+    Ok(())
 }
 
 /// What a load hands each core, and its end.

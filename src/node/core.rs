@@ -38,10 +38,11 @@ impl<F: Front> Core<F> {
     /// When the kernel refuses the ring.
     pub async fn run(&mut self) -> io::Result<()> {
         let mut completions: Vec<Completion> = Vec::with_capacity(1024);
-        let (mut next_tick_ms, mut idle_turns) = (0, 0);
+        let (mut next_tick_ms, mut idle_turns, mut visited_ms) = (0, 0, 0);
         let mut draining_until_ms = None;
         spawn_ticks(self.parker.clone(), self.stop.clone());
         loop {
+            self.parker.count_turn();
             self.engine.begin_turn();
             let now_ms = self.engine.now_ms();
             let mut busy = self.ring.turn(&mut completions)?;
@@ -61,8 +62,9 @@ impl<F: Front> Core<F> {
                 self.front.tick(&self.ring, &mut self.engine);
                 self.engine.tick();
             }
-            self.engine.end_turn();
-            busy |= self.let_raft_run().await;
+            if self.engine.end_turn() {
+                busy |= self.let_raft_run().await;
+            }
             self.front.flush(&self.ring);
             if self.stop.load(Ordering::Relaxed) || self.engine.fault().is_some() {
                 let until_ms = *draining_until_ms.get_or_insert_with(|| {
@@ -74,7 +76,10 @@ impl<F: Front> Core<F> {
                 }
             }
             idle_turns = if busy { 0 } else { idle_turns + 1 };
-            if busy || idle_turns <= self.spin_turns() {
+            if now_ms != visited_ms {
+                visited_ms = now_ms;
+                rt::visit_reactor().await;
+            } else if busy || idle_turns <= self.spin_turns() {
                 rt::yield_now().await;
             } else {
                 self.sleep(&mut completions).await?;

@@ -406,8 +406,9 @@ impl Engine {
         true
     }
 
-    /// Sends what the turn gathered: to other cores, and to the log.
-    pub fn end_turn(&mut self) {
+    /// Sends what the turn gathered: to other cores, and to the log. Answers whether an entry was
+    /// proposed on this core.
+    pub fn end_turn(&mut self) -> bool {
         for mut submission in [
             std::mem::take(&mut self.batch),
             std::mem::take(&mut self.at_once),
@@ -427,10 +428,12 @@ impl Engine {
             }
         }
         self.at_once.at_once = true;
-        if let Some(raft) = &self.raft {
-            raft.sequencer.propose(&raft.group);
-        }
+        let proposed = match &self.raft {
+            Some(raft) => raft.sequencer.propose(&raft.group),
+            None => false,
+        };
         self.out.flush();
+        proposed
     }
 
     /// Whether the Raft tasks of this executor have an entry on its way.
@@ -445,10 +448,7 @@ impl Engine {
         self.out.mesh.has_mail()
             || !self.out.to_self.is_empty()
             || self.out.mesh.is_backed_up()
-            || self
-                .raft
-                .as_ref()
-                .is_some_and(|raft| raft.sequencer.has_work())
+            || self.raft.as_ref().is_some_and(Raft::has_work)
     }
 
     /// Why this core cannot go on, if it cannot.

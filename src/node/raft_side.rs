@@ -215,6 +215,11 @@ impl Applier for Joint {
 }
 
 impl Raft {
+    /// Whether the main task has something to send.
+    pub(super) fn has_work(&self) -> bool {
+        self.sequencer.has_work() || !self.answers.borrow().is_empty() || self.recovered.get()
+    }
+
     /// Works for a question that takes a while; the answer comes by [`Raft::answers`].
     pub(super) fn work_for(&self, from: usize, number: u64, question: &Question) {
         let (log, answers) = (self.log.clone(), self.answers.clone());

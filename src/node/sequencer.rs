@@ -104,8 +104,9 @@ impl Sequencer {
         }
     }
 
-    /// Proposes what waits, as far as entries may be in flight.
-    pub fn propose(&self, group: &Group) {
+    /// Proposes what waits, as far as entries may be in flight. Answers whether it did.
+    pub fn propose(&self, group: &Group) -> bool {
+        let mut proposed = false;
         let mut state = self.state.borrow_mut();
         while !state.waiting.is_empty()
             && state.entries_in_flight < ENTRIES_IN_FLIGHT
@@ -125,12 +126,14 @@ impl Sequencer {
             state.next_tag += 1;
             match group.propose(tag, payload, sync) {
                 Ok(()) => {
+                    proposed = true;
                     state.entries_in_flight += 1;
                     state.in_flight.push_back(InFlight::Entry { tag, parts });
                 }
                 Err(why) => state.refuse(parts, &why),
             }
         }
+        proposed
     }
 
     /// The group committed an entry.

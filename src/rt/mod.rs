@@ -24,6 +24,6 @@ pub mod park;
 pub mod ring;
 pub mod socket;
 
-pub use executor::{Placement, Settings, sleep, spawn, yield_now};
+pub use executor::{Placement, Settings, sleep, spawn, visit_reactor, yield_now};
 pub use park::{Doorbell, Parker};
 pub use ring::{Completion, Ring};

@@ -6,9 +6,10 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::task::{Poll, Waker};
 
+use futures::task::AtomicWaker;
 use glommio::io::BufferedFile;
 
 /// How other threads, and the kernel, wake a core.
@@ -18,6 +19,10 @@ pub struct Doorbell(Arc<Bell>);
 struct Bell {
     eventfd: OwnedFd,
     parked: AtomicBool,
+    /// Turns of the core's main task, for [`Doorbell::is_stuck`].
+    turns: AtomicU64,
+    /// A task of the core that does nothing but be woken.
+    rescue: AtomicWaker,
 }
 
 impl Doorbell {
@@ -35,7 +40,27 @@ impl Doorbell {
         Ok(Doorbell(Arc::new(Bell {
             eventfd,
             parked: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
+            rescue: AtomicWaker::new(),
         })))
+    }
+
+    /// Whether the core claims to be awake and has made no turn since `turns`, which is brought up
+    /// to date.
+    pub fn is_stuck(&self, turns: &mut u64) -> bool {
+        let now = self.0.turns.load(Ordering::Relaxed);
+        let stuck = now == *turns && !self.0.parked.load(Ordering::Relaxed);
+        *turns = now;
+        stuck
+    }
+
+    /// Wakes the core's executor whatever the core says: glommio 0.9 may fall asleep with tasks
+    /// ready (see `executor.rs`). Harmless when it has not.
+    pub fn rescue(&self) {
+        self.0.rescue.wake();
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: eight bytes to an eventfd that is open as long as `self`.
+        unsafe { libc::write(self.0.eventfd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 
     /// Wakes the core if it sleeps. Call after pushing to a queue that it reads.
@@ -94,7 +119,23 @@ impl Parker {
             }
         })
         .detach();
+        let bell = parker.0.doorbell.0.clone();
+        glommio::spawn_local(poll_fn(move |context| {
+            bell.rescue.register(context.waker());
+            Poll::<()>::Pending
+        }))
+        .detach();
         Ok(parker)
+    }
+
+    /// Counts a turn of the main task.
+    #[inline]
+    pub fn count_turn(&self) {
+        let turns = &self.0.doorbell.0.turns;
+        turns.store(
+            turns.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
     }
 
     pub fn doorbell(&self) -> &Doorbell {
