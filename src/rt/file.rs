@@ -6,14 +6,8 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::RawFd;
-use std::time::Duration;
 
 use futures::channel::oneshot;
-use glommio::timer::Timer;
-
-/// How long an executor may sleep over runnable tasks; see [`keep_awake`].
-const TICK: Duration = Duration::from_millis(5);
-
 use io_uring::opcode;
 use io_uring::types::{Fd, FsyncFlags};
 
@@ -173,18 +167,6 @@ pub async fn answer<T>(receiver: oneshot::Receiver<T>) -> Option<T> {
     receiver.await.ok()
 }
 
-/// Runs for ever, waking the executor every [`TICK`]; to be spawned once on each executor.
-///
-/// glommio 0.9 parks with runnable tasks when its preemption timer fires between arming it and
-/// the first task of the turn (`run_task_queues` then says that nothing ran), that is, whenever
-/// the thread loses its core there for longer than the timer. Nothing but a new event wakes it
-/// then: without this the unit tests stood still within minutes on a busy machine.
-pub async fn keep_awake() {
-    loop {
-        Timer::new(TICK).await;
-    }
-}
-
 /// Starts a task on this executor that nobody waits for. It ends when it returns or when the
 /// executor does.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
@@ -202,13 +184,11 @@ pub fn run_test<T>(future: impl Future<Output = T>) -> T {
     glommio::LocalExecutorBuilder::default()
         .io_memory(64 << 10)
         .ring_depth(128)
-        .preempt_timer(std::time::Duration::from_millis(1))
+        // Without one: it can make glommio sleep over runnable tasks (see `executor`).
+        .preempt_timer(std::time::Duration::from_secs(3600))
         .make()
         .expect("an executor starts")
-        .run(async {
-            spawn(keep_awake());
-            future.await
-        })
+        .run(future)
 }
 
 #[cfg(test)]
