@@ -1,7 +1,7 @@
 //! Starting a node: cores, log, group; and stopping it.
 
-use std::cell::{Cell, RefCell};
-use std::path::{Path, PathBuf};
+use std::cell::Cell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +16,7 @@ use crate::checkpoint::Store;
 use crate::config::{Config, LogBackend};
 use crate::error::Fatal;
 use crate::log::directory::DirectoryLock;
+use crate::log::meta::Meta;
 use crate::log::{self, Log};
 use crate::raft::{Group, GroupOptions, VoteStore};
 use crate::rt::mesh::{Mesh, mesh};
@@ -368,7 +369,7 @@ async fn start_raft(
     }
     let sequencer = Rc::new(Sequencer::new(parker.clone()));
     let joint = Rc::new(Joint::new(sequencer.clone(), store, layout.shards, SEED));
-    let votes = Rc::new(Votes::open(&config.dir().join("meta"))?);
+    let votes = Rc::new(Votes(Meta::open(&config.dir().join("meta"))?));
     let options = GroupOptions::single(1, format!("127.0.0.1:{}", config.port()));
     let group = Group::start(options, log.clone(), votes, joint.clone()).await?;
     let recovered = Rc::new(Cell::new(false));
@@ -401,23 +402,19 @@ async fn stop_raft(group: &Group, log: &dyn Log) -> Result<(), Fatal> {
         .map_err(|error| Fatal::Setup(format!("the log did not close: {error}")))
 }
 
-#[derive(Default)]
-struct Votes(RefCell<Option<Bytes>>);
+/// The vote in the meta store: always synced.
+struct Votes(Meta);
 
-impl Votes {
-    fn open(_directory: &Path) -> Result<Votes, Fatal> {
-        Ok(Votes::default())
-    }
-}
+/// Key of the vote in the meta store.
+const VOTE: &str = "vote";
 
 impl VoteStore for Votes {
     fn save(&self, vote: Bytes) -> LocalBoxFuture<'_, std::io::Result<()>> {
-        *self.0.borrow_mut() = Some(vote);
-        Box::pin(async { Ok(()) })
+        Box::pin(self.0.put(VOTE, vote.to_vec()))
     }
 
     fn read(&self) -> LocalBoxFuture<'_, std::io::Result<Option<Bytes>>> {
-        let vote = self.0.borrow().clone();
+        let vote = self.0.get(VOTE).map(Bytes::from);
         Box::pin(async move { Ok(vote) })
     }
 }
