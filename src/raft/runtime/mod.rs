@@ -150,7 +150,6 @@ impl AsyncRuntime for Glommio {
         let executor = LocalExecutorBuilder::new(Placement::Unbound)
             .io_memory(64 * 1024)
             .ring_depth(128)
-            .preempt_timer(Duration::from_millis(1))
             .make()
             .expect("an executor for a test");
         Glommio(executor)
