@@ -7,4 +7,7 @@
 
 mod kit;
 
+mod expiry;
+mod lifecycle;
 mod protocol;
+mod transactions;

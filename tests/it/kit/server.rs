@@ -20,6 +20,7 @@ pub struct Server {
     child: Option<Child>,
     port: u16,
     cores: usize,
+    file: Option<PathBuf>,
     args: Vec<String>,
     dir: TempDir,
     starts: u32,
@@ -37,10 +38,20 @@ impl Server {
     /// answers. The least durable level, unless `args` name another: most tests do not ask for
     /// the disk.
     pub fn start(cores: usize, args: &[&str]) -> Server {
+        Server::begun(cores, args, None)
+    }
+
+    /// Starts a server that reads this configuration file.
+    pub fn start_from(file: &Path, cores: usize) -> Server {
+        Server::begun(cores, &[], Some(file))
+    }
+
+    fn begun(cores: usize, args: &[&str], file: Option<&Path>) -> Server {
         let mut server = Server {
             child: None,
             port: 0,
             cores,
+            file: file.map(Path::to_path_buf),
             args: args.iter().map(ToString::to_string).collect(),
             dir: tempfile::tempdir().expect("a directory for the server"),
             starts: 0,
@@ -105,6 +116,12 @@ impl Server {
         }
     }
 
+    /// Starts the server again, with this many cores.
+    pub fn begin_with(&mut self, cores: usize) {
+        self.cores = cores;
+        self.begin();
+    }
+
     /// Starts the server again, on what it left in its directory.
     pub fn begin(&mut self) {
         assert!(self.child.is_none(), "the server runs");
@@ -130,12 +147,13 @@ impl Server {
     fn spawn(&self) -> Child {
         let said = File::create(self.log_path()).unwrap();
         let mut command = Command::new(program());
+        command.args(&self.file);
         command
             .args(["--port", &self.port.to_string()])
             .args(["--cores", &self.cores.to_string()])
             .arg("--dir")
             .arg(self.data());
-        if !self.args.iter().any(|arg| arg == "--durability") {
+        if self.file.is_none() && !self.args.iter().any(|arg| arg == "--durability") {
             command.args(["--durability", "low"]);
         }
         command

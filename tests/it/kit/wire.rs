@@ -156,6 +156,16 @@ impl Wire {
         }
     }
 
+    /// Reads one line; `None` when the server closes the connection instead.
+    pub fn try_line(&mut self) -> Option<String> {
+        while !self.came[self.at..].contains(&b'\n') {
+            if !self.fill().is_ok_and(|came| came > 0) {
+                return None;
+            }
+        }
+        Some(self.line())
+    }
+
     /// Reads this many replies.
     pub fn replies(&mut self, count: i64) -> Vec<Value> {
         (0..count).map(|_| self.reply()).collect()
