@@ -52,5 +52,5 @@ pub use resolve::resolve;
 pub use spec::{Arity, Category, Combine, Flags, Group, Handler, Keys, Outcome, Route, Spec};
 pub use table::{by_id, by_name, public, table};
 pub use transaction::{
-    DIGEST, EXEC, FIXED_REPLY, VERSION, Watched, each_place, run_transaction, write_watched,
+    DIGEST, EXEC, FIXED_REPLY, VERSION, each_place, run_transaction, write_watched,
 };

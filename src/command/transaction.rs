@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use crate::resp::{Args, Error, Reply, Span};
+use crate::session::Watched;
 use crate::value::ImageReader;
 
 use super::context::Context;
@@ -24,14 +25,6 @@ pub const VERSION: u16 = 332;
 
 /// Id of the digest of everything (`DEBUG DIGEST`).
 pub const DIGEST: u16 = 333;
-
-/// A key that a connection watches, with the version it had then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watched {
-    pub db: u8,
-    pub version: u64,
-    pub key: Vec<u8>,
-}
 
 const INTERNAL: Spec = Spec {
     id: EXEC,

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -78,6 +78,7 @@ where
     let doorbells = doorbells.map_err(setup)?;
     let (sender, events) = channel();
     let stop = Arc::new(AtomicBool::new(false));
+    let undrained = Arc::new(AtomicUsize::new(layout.cores));
     let front = Arc::new(front);
     let (mut loads, store) = spawn_load(directory.join("checkpoint"), layout)?;
     let mut store = Some(store);
@@ -96,6 +97,7 @@ where
             },
             doorbell: doorbells[core].clone(),
             stop: stop.clone(),
+            undrained: undrained.clone(),
             events: sender.clone(),
         };
         let (front, sender) = (front.clone(), sender.clone());
@@ -235,6 +237,7 @@ struct Seat {
     store: Option<Receiver<Result<Store, Fatal>>>,
     doorbell: Doorbell,
     stop: Arc<AtomicBool>,
+    undrained: Arc<AtomicUsize>,
     events: Sender<Event>,
 }
 
@@ -305,6 +308,7 @@ impl Seat {
             ring,
             parker,
             stop: self.stop,
+            undrained: self.undrained,
             spin_us,
         };
         let ran = running.run().await;

@@ -2,11 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::command::Watched;
 use crate::config::{Config, Name};
 use crate::limits::REPLIES_OUTSTANDING_MAX;
 use crate::resp::{Error, Protocol, Reply, encode, parse_int};
-use crate::session::{ReplyMode, Session};
+use crate::session::{ReplyMode, Session, Watched};
 
 /// Where the engine finds a connection when its reply comes.
 pub trait Clients {

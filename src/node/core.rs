@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::rt::{self, Completion, Parker, Ring};
@@ -27,6 +27,8 @@ pub struct Core<F> {
     pub ring: Ring,
     pub parker: Parker,
     pub stop: Arc<AtomicBool>,
+    /// Cores of the node that still have connections.
+    pub undrained: Arc<AtomicUsize>,
     /// How long to look for work before sleeping, in us.
     pub spin_us: u64,
 }
@@ -39,8 +41,8 @@ impl<F: Front> Core<F> {
     pub async fn run(&mut self) -> io::Result<()> {
         let mut completions: Vec<Completion> = Vec::with_capacity(1024);
         let (mut next_tick_ms, mut idle_turns, mut visited_ms) = (0, 0, 0);
-        let mut draining_until_ms = None;
-        spawn_ticks(self.parker.clone(), self.stop.clone());
+        let (mut draining_until_ms, mut drained) = (None, false);
+        spawn_ticks(self.parker.clone());
         loop {
             self.parker.count_turn();
             self.engine.begin_turn();
@@ -71,7 +73,14 @@ impl<F: Front> Core<F> {
                     self.front.close(&self.ring);
                     now_ms + DRAIN_MS
                 });
-                if self.front.is_closed() || now_ms >= until_ms {
+                if !drained && (self.front.is_closed() || now_ms >= until_ms) {
+                    drained = true;
+                    self.undrained.fetch_sub(1, Ordering::SeqCst);
+                }
+                // Until then the others' clients may wait for this core's shard, or its log.
+                let all = self.undrained.load(Ordering::SeqCst) == 0;
+                let alone = self.engine.fault().is_some();
+                if drained && (all || alone || now_ms >= until_ms) {
                     return Ok(());
                 }
             }
@@ -127,13 +136,12 @@ impl<F: Front> Core<F> {
     }
 }
 
-/// Wakes the main task for its tick.
-fn spawn_ticks(parker: Parker, stop: Arc<AtomicBool>) {
+/// Wakes the main task for its tick, until the executor ends: stopping has a deadline, too.
+fn spawn_ticks(parker: Parker) {
     rt::spawn(async move {
-        while !stop.load(Ordering::Relaxed) {
+        loop {
             rt::sleep(Duration::from_millis(TICK_MS)).await;
             parker.notify();
         }
-        parker.notify();
     });
 }

@@ -546,6 +546,6 @@ impl<C: Clients> Host for Link<'_, C> {
     #[inline]
     fn count(&mut self, id: u16, failed: bool) {
         self.metrics.commands.executed_many(id, 1, 0);
-        let _ = failed;
+        self.metrics.counters.keys_expired += u64::from(id == crate::command::EXPIRE && !failed);
     }
 }

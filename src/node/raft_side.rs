@@ -225,6 +225,10 @@ impl Raft {
         let (log, answers) = (self.log.clone(), self.answers.clone());
         let (group, parker) = (self.group.clone(), self.parker.clone());
         let checkpoint = matches!(question, Question::Checkpoint);
+        if checkpoint && self.joint.status.borrow().began_ms.is_some() {
+            let answer = Answer::Done(Err("Background save already in progress".to_string()));
+            return answers.borrow_mut().push((from, number, answer));
+        }
         rt::spawn(async move {
             let result = if checkpoint {
                 group.checkpoint().await.map(drop)

@@ -1,9 +1,9 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-use crate::command::{EXEC, FIXED_REPLY, Route, Spec, VERSION, Watched, mutation, write_watched};
+use crate::command::{EXEC, FIXED_REPLY, Route, Spec, VERSION, mutation, write_watched};
 use crate::limits::TRANSACTION_BYTES_MAX;
 use crate::resp::{Args, Error, Reply, Span};
-use crate::session::Transaction;
+use crate::session::{Transaction, Watched};
 use crate::shard::Item;
 use crate::slot::slot_of;
 

@@ -113,6 +113,8 @@ impl Connection {
                     break;
                 }
                 Err(error) => {
+                    // It may be the core's own: the next connection begins anew.
+                    *decoder = Decoder::default();
                     let text = format!("ERR Protocol error: {}", error.0);
                     self.client.reply(&Reply::Error(Error::new(text)));
                     self.ending = true;

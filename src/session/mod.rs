@@ -1,8 +1,10 @@
 //! One connection's state, whatever carries it: protocol, database, transaction, levels, names.
 //!
+//! - It lives on the core that accepted the connection, and no other core sees it.
+//! - Nothing of it is replicated: what a command needs of it travels with the command.
+//!
 //! Not done here: sockets (`server/`), and which commands change it (`node/`).
 
-use crate::command::Watched;
 use crate::resp::Protocol;
 
 /// What is kept of a connection between its commands.
@@ -32,6 +34,14 @@ pub struct Session {
     pub durability: Option<crate::config::Durability>,
     /// Level of reads where it differs from the server's.
     pub consistency: Option<crate::config::Consistency>,
+}
+
+/// A key that a connection watches, with the version it had then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    pub db: u8,
+    pub version: u64,
+    pub key: Vec<u8>,
 }
 
 /// Which replies a connection gets (`CLIENT REPLY`).

@@ -1,0 +1,39 @@
+//! What the tests stand on: servers that end with their test, and connections that count bytes.
+//!
+//! - A server listens on a free port of the loopback and writes into a directory of its own.
+//! - It ends with its test, also when the test panics or the test process is killed; what it said
+//!   is shown when its test fails.
+//! - Everything that waits has a deadline.
+
+mod server;
+mod wire;
+
+pub use server::{Exit, Server, program};
+pub use wire::{Value, Wire, bulk, command, error, integer, ok};
+
+use std::time::{Duration, Instant};
+
+/// Longest that anything is waited for: a debug build on two busy cores.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Numbers of cores that most tests run at: everything on one, and keys spread over shards.
+pub const CORES: [usize; 2] = [1, 4];
+
+/// Runs a test at one core and at four.
+pub fn on_each(test: impl Fn(Server)) {
+    for cores in CORES {
+        test(Server::start(cores, &[]));
+    }
+}
+
+/// Waits until `done` answers true.
+///
+/// # Panics
+/// When that takes longer than [`PATIENCE`].
+pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
