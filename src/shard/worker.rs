@@ -667,3 +667,7 @@ fn run_on<R>(
         None => Reply::Error(Error::fixed("ERR this command does not act on keys")),
     })
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;
