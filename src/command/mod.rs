@@ -21,7 +21,7 @@ mod diagnostics;
 mod draw;
 mod expiry;
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 mod hash;
 mod help;
 mod introspect;

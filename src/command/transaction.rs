@@ -9,7 +9,7 @@ use crate::resp::{Args, Error, Reply, Span};
 use crate::session::Watched;
 use crate::value::ImageReader;
 
-use super::context::Context;
+use super::context::{Context, Rng};
 use super::mutation;
 use super::spec::{Category, Combine, Flags, Group, Keys, Outcome, Route, Spec};
 use super::table::by_id;
@@ -180,6 +180,8 @@ pub fn run_transaction<S: ?Sized>(
 
 fn exec<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
     let outer = context.db;
+    // As `shard::whole` draws, so that a transaction comes out the same on any number of shards.
+    let mut rng = context.rng.clone();
     let reply = run_transaction(
         args,
         context,
@@ -192,6 +194,7 @@ fn exec<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
         },
         |context, spec, db, args| {
             context.db = db as usize;
+            context.rng = Rng::new(rng.next());
             match spec.handler {
                 Some(handler) => handler(context, args)
                     .unwrap_or_else(Reply::Error)

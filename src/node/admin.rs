@@ -95,6 +95,9 @@ impl Engine {
 
     /// Asks every core; the answer goes to the client in its place.
     fn ask(&mut self, client: &mut Client, id: u64, question: Question, purpose: Purpose) {
+        if !client.may_await() {
+            return;
+        }
         let seq = client.await_remote();
         let number = self.gathers.begin(id, seq, purpose, self.layout.cores);
         (0..self.layout.cores).for_each(|core| self.out.ask(core, number, question.clone()));
@@ -102,6 +105,9 @@ impl Engine {
 
     /// Asks the Raft core alone.
     fn ask_raft(&mut self, client: &mut Client, id: u64, question: Question, purpose: Purpose) {
+        if !client.may_await() {
+            return;
+        }
         let seq = client.await_remote();
         let number = self.gathers.begin(id, seq, purpose, 1);
         self.out.ask(self.layout.raft_core, number, question);
@@ -118,6 +124,9 @@ impl Engine {
     }
 
     fn config_set(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
+        if !client.may_await() {
+            return Flow::Continue;
+        }
         match configure::set(args, &mut self.config) {
             Err(error) => client.refuse(error),
             Ok(changes) => {
@@ -186,6 +195,9 @@ impl Engine {
             std::thread::sleep(std::time::Duration::from_secs_f64(seconds));
             client.reply(&Reply::Ok);
         } else if args.is(1, "digest") && args.len() == 2 {
+            if !client.may_await() {
+                return Flow::Continue;
+            }
             let spec = command::by_id(command::DIGEST);
             if let Some(spec) = spec {
                 let spans = [crate::resp::Span { start: 0, end: 0 }];

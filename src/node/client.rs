@@ -97,6 +97,11 @@ pub struct Client {
     remote: u32,
     /// Versions in flight of keys to be watched.
     versions: u32,
+    /// Stands in for a connection while a command of its transaction is answered beforehand: it
+    /// can await nothing.
+    detached: bool,
+    /// A command wanted to await something all the same.
+    overreached: bool,
 }
 
 enum Outstanding {
@@ -113,6 +118,25 @@ enum Outstanding {
 }
 
 impl Client {
+    /// One that answers at once or not at all.
+    pub(super) fn detached() -> Client {
+        Client {
+            detached: true,
+            ..Client::default()
+        }
+    }
+
+    /// Whether a reply can come later. Where it cannot, that it was wanted is noted.
+    pub(super) fn may_await(&mut self) -> bool {
+        self.overreached |= self.detached;
+        !self.detached
+    }
+
+    /// Whether a command wanted a later reply of one that can await none.
+    pub(super) fn has_overreached(&self) -> bool {
+        self.overreached
+    }
+
     /// Answers a request at once: behind the replies that are still awaited.
     #[inline]
     pub fn reply(&mut self, reply: &Reply<'_>) {

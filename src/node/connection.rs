@@ -26,6 +26,7 @@ impl Engine {
                 client.reply(&Reply::Ok);
                 return Flow::Close;
             }
+            "reset" | "unwatch" if client.awaits_version() => return Flow::Wait,
             "reset" => {
                 client.session.reset();
                 client.reply(&Reply::Simple("RESET"));
@@ -116,6 +117,9 @@ impl Engine {
 
     /// `WITH [DURABILITY level] [CONSISTENCY level] command ..`
     fn with_level(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
+        if !client.may_await() {
+            return Flow::Continue;
+        }
         let (levels, at) = match split_with(args) {
             Ok(split) => split,
             Err(error) => return self.refuse(client, error),

@@ -85,8 +85,14 @@ pub struct Engine {
     /// The server's levels, for connections that have none of their own.
     pub(super) durability: Durability,
     pub(super) consistency: Consistency,
+    /// The log was delivered and this core's shard has not run all of it.
+    recovering: bool,
+    /// Raft core: shards that have not run all of the log.
+    shards_recovering: usize,
     /// The node began to serve and this core's wires have not been told.
     open: bool,
+    /// The node serves.
+    serving: bool,
 }
 
 /// What leaves this core at the end of the turn.
@@ -139,7 +145,10 @@ impl Engine {
             events,
             started_ms: clock::now_ms(),
             submitted_bytes: 0,
+            recovering: false,
+            shards_recovering: layout.shards,
             open: false,
+            serving: false,
         }
     }
 
@@ -171,7 +180,7 @@ impl Engine {
 
     /// The node has its state: every core may serve.
     fn open_everywhere(&mut self) {
-        self.open = true;
+        (self.open, self.serving) = (true, true);
         for core in (0..self.layout.cores).filter(|core| *core != self.core) {
             self.out.mesh.send(core, Message::Open);
         }
@@ -182,7 +191,8 @@ impl Engine {
         if let Some(raft) = &self.raft {
             raft.checkpoint_when_due(self.config.checkpoint_log_bytes());
         }
-        while self.has_room() && self.propose_expired() {}
+        // A proposal before the node serves would be refused, and the key forgotten.
+        while self.serving && self.has_room() && self.propose_expired() {}
         self.rate
             .sample(self.now_ms, self.metrics.counters.commands_processed);
     }
@@ -199,6 +209,11 @@ impl Engine {
             any = true;
             self.take(self.core, message, clients);
         }
+        if self.recovering && self.shard.as_ref().is_none_or(|shard| shard.backlog() == 0) {
+            any = true;
+            self.recovering = false;
+            self.out.send(self.layout.raft_core, Message::Recovered);
+        }
         any
     }
 
@@ -213,12 +228,15 @@ impl Engine {
             any = true;
             self.out.answer(from, number, answer);
         }
-        if raft.recovered.take() {
-            any = true;
-            self.open_everywhere();
-        }
         while !self.out.mesh.is_backed_up() {
             let Some(outgoing) = sequencer.next_outgoing() else {
+                // No read may see a shard before all that was acknowledged has run on it.
+                if self.raft.as_ref().is_some_and(|raft| raft.recovered.take()) {
+                    any = true;
+                    for shard in 0..self.layout.shards {
+                        self.out.send(self.layout.core_of(shard), Message::Replayed);
+                    }
+                }
                 break;
             };
             any = true;
@@ -253,7 +271,14 @@ impl Engine {
                 }
             }
             Message::Refused(local, why) => self.refused(&local, &why, clients),
-            Message::Open => self.open = true,
+            Message::Replayed => self.recovering = true,
+            Message::Recovered => {
+                self.shards_recovering -= 1;
+                if self.shards_recovering == 0 {
+                    self.open_everywhere();
+                }
+            }
+            Message::Open => (self.open, self.serving) = (true, true),
             Message::Captured(result) => {
                 if let Some(raft) = &self.raft {
                     raft.joint.captured(result);
@@ -409,9 +434,11 @@ impl Engine {
     /// Sends what the turn gathered: to other cores, and to the log. Answers whether an entry was
     /// proposed on this core.
     pub fn end_turn(&mut self) -> bool {
+        // What runs at the present position goes first: a connection's write behind such a read is
+        // in the batch.
         for mut submission in [
-            std::mem::take(&mut self.batch),
             std::mem::take(&mut self.at_once),
+            std::mem::take(&mut self.batch),
         ] {
             if submission.local.items.is_empty() {
                 continue;

@@ -20,6 +20,10 @@ pub enum Message {
     Refused(Arc<Local>, Unavailable),
     /// The sender's shard has captured its part of the checkpoint, or could not.
     Captured(Result<(), String>),
+    /// From the Raft core: all that the log held before this start has been delivered.
+    Replayed,
+    /// To the Raft core: the sender's shard has run all of that.
+    Recovered,
     /// The node serves from now on.
     Open,
     /// A question, with the number that its answer bears.

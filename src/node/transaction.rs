@@ -23,14 +23,14 @@ impl Engine {
         match spec.name {
             "exec" => return self.exec(client, id),
             "discard" => return self.discard(client),
+            // These two are refused and spoil nothing, as in Redis.
             "multi" => {
-                return self.refuse(client, Error::fixed("ERR MULTI calls can not be nested"));
+                client.refuse(Error::fixed("ERR MULTI calls can not be nested"));
+                return Flow::Continue;
             }
             "watch" => {
-                return self.refuse(
-                    client,
-                    Error::fixed("ERR WATCH inside MULTI is not allowed"),
-                );
+                client.refuse(Error::fixed("ERR WATCH inside MULTI is not allowed"));
+                return Flow::Continue;
             }
             "reset" | "quit" => return self.session_command(client, id, spec, args),
             _ => {}
@@ -43,12 +43,21 @@ impl Engine {
                 return self.refuse(client, Error::fixed(text));
             }
             // What a connection command answers is known now; EXEC gives it in its place.
-            let mut scratch = Client::default();
+            let mut scratch = Client::detached();
             std::mem::swap(&mut scratch.session, &mut client.session);
             let transaction = scratch.session.transaction.take();
-            self.session_command(&mut scratch, id, spec, args);
+            if spec.name == "unwatch" {
+                // EXEC still looks at what is watched.
+                scratch.reply(&Reply::Ok);
+            } else {
+                self.session_command(&mut scratch, id, spec, args);
+            }
             std::mem::swap(&mut scratch.session, &mut client.session);
             client.session.transaction = transaction;
+            if scratch.has_overreached() {
+                let text = "ERR Command not allowed inside a transaction";
+                return self.refuse(client, Error::fixed(text));
+            }
             mutation::write_slices(&mut queued, FIXED_REPLY, 0, db, &[&scratch.out]);
         } else {
             mutation::write(&mut queued, spec.id, mutation::MANY, db, args);
@@ -67,13 +76,21 @@ impl Engine {
     }
 
     pub(super) fn multi(&mut self, client: &mut Client) -> Flow {
-        client.session.transaction = Some(Transaction::default());
+        client.session.transaction = Some(Transaction {
+            db: client.session.db,
+            ..Transaction::default()
+        });
         client.reply(&Reply::Ok);
         Flow::Continue
     }
 
     fn discard(&mut self, client: &mut Client) -> Flow {
-        client.session.transaction = None;
+        if client.awaits_version() {
+            return Flow::Wait;
+        }
+        if let Some(transaction) = client.session.transaction.take() {
+            client.session.db = transaction.db;
+        }
         client.session.watched.clear();
         client.reply(&Reply::Ok);
         Flow::Continue
@@ -91,6 +108,7 @@ impl Engine {
         };
         let watched = std::mem::take(&mut client.session.watched);
         if transaction.broken {
+            client.session.db = transaction.db;
             let text = "EXECABORT Transaction discarded because of previous errors.";
             client.refuse(Error::fixed(text));
             return Flow::Continue;

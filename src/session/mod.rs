@@ -57,6 +57,8 @@ pub enum ReplyMode {
 /// A transaction being queued.
 #[derive(Debug, Default)]
 pub struct Transaction {
+    /// Database at MULTI, where a discarded transaction leaves the connection.
+    pub db: u8,
     /// Commands as mutations, in order.
     pub queued: Vec<Vec<u8>>,
     /// Bytes queued.

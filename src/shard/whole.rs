@@ -89,13 +89,15 @@ pub fn transaction_over(
             let all = each_place(spec, db, args, &mut |db, key| {
                 places.push((shard_of(slot_of(key), shards), db, key.to_vec()));
             });
-            let mut run = |keyspaces: &mut [Keyspace], shard: usize| {
+            // One draw for each command, however many shards it runs on.
+            let seed = rng.next();
+            let run = |keyspaces: &mut [Keyspace], shard: usize| {
                 let mut context = Context {
                     keyspace: &mut keyspaces[shard],
                     db: db as usize,
                     now_ms: command.now_ms,
                     version: command.version,
-                    rng: Rng::new(rng.next()),
+                    rng: Rng::new(seed),
                     shard,
                     shards,
                     resp3: protocol == Protocol::Resp3,
@@ -110,7 +112,7 @@ pub fn transaction_over(
                     }
                     Route::ReadAll(combine) | Route::WriteAll(combine) => {
                         let shares = (0..shards).map(|shard| run(keyspaces, shard)).collect();
-                        combined(combine, shares, &mut rng)
+                        combined(combine, shares, &mut Rng::new(seed))
                     }
                     _ => Reply::Error(Error::fixed("ERR transactions cannot be nested")),
                 };

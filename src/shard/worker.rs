@@ -144,10 +144,17 @@ impl Shard {
         self.stream.len()
     }
 
-    /// Whether a read of these keys may run at once.
+    /// Whether reads may run at once, whatever their keys.
     #[inline]
     pub fn is_free(&self) -> bool {
-        self.lent.is_empty() && self.held.is_none()
+        self.lent.is_empty() && !self.is_held()
+    }
+
+    /// Whether all keys are held: a command that every shard runs has run here, and not
+    /// everywhere; or everything is lent.
+    #[inline]
+    fn is_held(&self) -> bool {
+        self.held.is_some() || self.cursor.ran
     }
 
     /// Takes a delivery; it runs with [`Shard::run`].
@@ -371,7 +378,7 @@ impl Shard {
 
     /// Whether the command touches a key that is lent, or everything is held.
     fn is_lent(&mut self, bytes: &[u8]) -> bool {
-        if self.held.is_some() {
+        if self.is_held() {
             return true;
         }
         let Some((head, spec)) = self.decode(bytes) else {
@@ -553,8 +560,9 @@ impl Shard {
     }
 
     /// A command that every shard runs at this position. The coordinator, shard 0 (or the one that
-    /// a cursor names), combines the replies. Where it writes, every shard holds all else until
-    /// the last has run.
+    /// a cursor names), combines the replies. Every shard holds all else from its own part until
+    /// the last one's: a shard ahead of another would acknowledge writes that the command has not
+    /// seen while it sees what the other has not shown to anybody.
     fn step_everywhere(
         &mut self,
         command: &Command<'_>,
@@ -579,7 +587,6 @@ impl Shard {
         if !self.lent.is_empty() {
             return Step::Stalled;
         }
-        let writes = matches!(command.spec.route, Route::WriteAll(_));
         if self.id != 0 {
             let reply = self.own_share(command, args);
             host.send(
@@ -589,9 +596,7 @@ impl Shard {
                     reply,
                 },
             );
-            if writes {
-                self.held = Some(command.id);
-            }
+            self.held = Some(command.id);
             return Step::Done;
         }
         if !self.cursor.ran {
@@ -605,10 +610,8 @@ impl Shard {
         let shares = self.shares.remove(&command.id).unwrap_or_default();
         let reply = combined(combine, shares, &mut Rng::new(command.seed));
         answer(command, &reply, host);
-        if writes {
-            for shard in 1..self.shards {
-                host.send(shard, ShardMessage::Release { id: command.id });
-            }
+        for shard in 1..self.shards {
+            host.send(shard, ShardMessage::Release { id: command.id });
         }
         Step::Done
     }
@@ -664,3 +667,7 @@ fn run_on<R>(
         None => Reply::Error(Error::fixed("ERR this command does not act on keys")),
     })
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

@@ -16,7 +16,7 @@
 
 mod collections;
 mod fuzz;
-mod grammar;
+pub(crate) mod grammar;
 mod redis;
 mod render;
 

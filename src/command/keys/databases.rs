@@ -35,10 +35,9 @@ fn check_flush(args: Args<'_>) -> Result<(), Error> {
 
 fn clear(context: &mut Context<'_>, db: usize) {
     let version = context.version;
-    let database = context.keyspace.db_mut(db);
-    if !database.is_empty() {
-        database.clear(version);
-    }
+    // An empty one too: another shard's part of the database need not be, and what WATCH compares
+    // must not depend on how many shards there are.
+    context.keyspace.db_mut(db).clear(version);
 }
 
 pub(super) fn swapdb<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
