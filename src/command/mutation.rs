@@ -81,6 +81,14 @@ pub fn head(bytes: &[u8]) -> Option<Head> {
     })
 }
 
+/// The first argument of the command at the start of `bytes`: its key, for most.
+#[inline]
+pub fn first_argument(bytes: &[u8]) -> Option<&[u8]> {
+    let length = bytes.get(HEAD_BYTES..HEAD_BYTES + 4)?;
+    let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
+    bytes.get(HEAD_BYTES + 4..HEAD_BYTES + 4 + length)
+}
+
 /// The arguments of the command at the start of `bytes`, whose head was read; `spans` is used for
 /// them. Argument 0, the name, is empty. `None` when the bytes contradict themselves.
 #[inline]

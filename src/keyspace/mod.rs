@@ -19,12 +19,14 @@ mod digest;
 mod entry;
 mod expiry;
 mod image;
+mod prefetch;
 mod table;
 mod tombstones;
 
 pub use database::{Database, EntryMut};
 pub use entry::Entry;
 pub use image::Slice;
+pub use prefetch::AHEAD;
 pub use table::{Hash64, SCAN_ORDER_BITS, Table};
 
 use crate::limits::DATABASES;

@@ -109,6 +109,15 @@ impl Table {
             .find(hash.0, |entry| entry.key == *key)
     }
 
+    /// The first entry that may have this hash, without a look at it: to ask for its memory.
+    #[inline]
+    pub fn candidate(&self, hash: Hash64) -> Option<&Entry> {
+        self.segments[self.segment(hash)]
+            .entries
+            .iter_hash(hash.0)
+            .next()
+    }
+
     /// The entry of `key` for changing anything but its key. O(1).
     #[inline]
     pub fn get_mut(&mut self, hash: Hash64, key: &[u8]) -> Option<&mut Entry> {

@@ -2,6 +2,7 @@
 
 use crate::command::{Keys, Route, Spec, mutation, resolve};
 use crate::config::Durability;
+use crate::keyspace::Hash64;
 use crate::resp::{Args, Error, Reply};
 use crate::shard::Item;
 use crate::slot::{shard_of, slot_of};
@@ -20,6 +21,13 @@ pub enum Flow {
     Close,
 }
 
+/// A request whose command was found, or what is wrong with it.
+pub struct Resolved {
+    spec: Result<&'static Spec, Error>,
+    /// Hash of the key whose memory was asked for.
+    hash: Option<Hash64>,
+}
+
 /// Shards that a command's keys lie on.
 enum Target {
     /// All keys in one slot's shard: this slot, that shard.
@@ -28,12 +36,44 @@ enum Target {
 }
 
 impl Engine {
+    /// Finds the command of a request and, where it will read this core's shard, asks for the
+    /// memory of its key. To be called for several requests before the first is dispatched.
+    #[inline]
+    pub fn resolve(&self, client: &Client, args: Args<'_>) -> Resolved {
+        let spec = resolve(args);
+        let hash = match (&spec, &self.shard) {
+            (Ok(spec), Some(shard)) if spec.route == Route::Read && spec.is_single_key() => {
+                let db = shard.keyspace().db(client.session.db as usize);
+                Some(db.prefetch_entry(args.get(1)))
+            }
+            _ => None,
+        };
+        Resolved { spec, hash }
+    }
+
+    /// Asks for the memory behind what [`Engine::resolve`] asked for.
+    #[inline]
+    pub fn prefetch(&self, client: &Client, resolved: &Resolved) {
+        if let (Some(hash), Some(shard)) = (resolved.hash, &self.shard) {
+            shard
+                .keyspace()
+                .db(client.session.db as usize)
+                .prefetch_value(hash);
+        }
+    }
+
     /// Takes one request of a connection. `id` is what [`super::Clients`] knows it by.
     #[inline]
-    pub fn dispatch(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
-        let spec = match resolve(args) {
-            Ok(spec) => spec,
-            Err(error) => return self.refuse(client, error),
+    pub fn dispatch(
+        &mut self,
+        client: &mut Client,
+        id: u64,
+        resolved: &Resolved,
+        args: Args<'_>,
+    ) -> Flow {
+        let spec = match &resolved.spec {
+            Ok(spec) => *spec,
+            Err(error) => return self.refuse(client, error.clone()),
         };
         client.session.last_command = spec.name;
         client.session.commands += 1;

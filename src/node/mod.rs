@@ -37,7 +37,7 @@ mod transaction;
 pub use boot::{Event, Node, start};
 pub use client::{Client, ClientView, Clients};
 pub use core::Core;
-pub use dispatch::Flow;
+pub use dispatch::{Flow, Resolved};
 pub use engine::{Engine, Layout};
 pub use front::Front;
 pub use message::Message;

@@ -7,6 +7,17 @@ pub struct Span {
     pub end: u32,
 }
 
+impl Span {
+    /// The same argument in a buffer that has `bytes` more before it.
+    #[inline]
+    pub fn shifted(self, bytes: u32) -> Span {
+        Span {
+            start: self.start + bytes,
+            end: self.end + bytes,
+        }
+    }
+}
+
 /// The arguments of one command, its name first. Cheap to copy: two slices.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {

@@ -1,8 +1,11 @@
 //! One connection: bytes in, requests out, replies back.
 
+use std::ops::Range;
+
+use crate::keyspace::AHEAD;
 use crate::limits::OUTPUT_BYTES_PAUSE;
-use crate::node::{Client, Engine, Flow};
-use crate::resp::{Args, Decoded, Decoder, Error, Reply};
+use crate::node::{Client, Engine, Flow, Resolved};
+use crate::resp::{Args, Decoded, Decoder, Error, ProtocolError, Reply, Span};
 use crate::rt::socket::Socket;
 
 /// Input that may pile up while a connection waits before its receive is cancelled, in bytes.
@@ -10,6 +13,37 @@ const INPUT_BYTES_PAUSE: usize = 1024 * 1024;
 
 /// Capacity that an empty buffer keeps, in bytes.
 const BUFFER_BYTES_KEPT: usize = 256 * 1024;
+
+/// What a core decodes requests with; one for all its connections.
+#[derive(Default)]
+pub struct Wire {
+    /// For requests that come whole; a connection has its own for one that does not.
+    decoder: Decoder,
+    /// Requests decoded and not dispatched.
+    ahead: Vec<Ahead>,
+    /// Their arguments.
+    spans: Vec<Span>,
+    /// Words of an inline command.
+    inline: Vec<u8>,
+    /// Bytes of empty requests behind the last one decoded.
+    trailing: usize,
+}
+
+/// A request decoded and not dispatched.
+struct Ahead {
+    spans: Range<usize>,
+    /// Bytes it took, those of empty requests before it included.
+    bytes: usize,
+    inline: bool,
+    resolved: Resolved,
+}
+
+impl Wire {
+    /// Notes bytes of empty requests that no other request stands behind.
+    fn finish(&mut self, skipped: usize) {
+        self.trailing = skipped;
+    }
+}
 
 /// A client's connection.
 pub struct Connection {
@@ -55,26 +89,26 @@ impl Connection {
         }
     }
 
-    /// Takes bytes that came. `shared` is the core's decoder, for requests that come whole.
+    /// Takes bytes that came. `wire` is what the core decodes with.
     #[inline]
-    pub fn receive(&mut self, bytes: &[u8], id: u64, engine: &mut Engine, shared: &mut Decoder) {
+    pub fn receive(&mut self, bytes: &[u8], id: u64, engine: &mut Engine, wire: &mut Wire) {
         self.client.session.last_active_ms = engine.now_ms();
         if self.input.is_empty() && !self.waiting {
-            let used = self.take_requests(bytes, id, engine, shared);
+            let used = self.take_requests(bytes, id, engine, wire);
             self.input.extend_from_slice(&bytes[used..]);
         } else {
             self.input.extend_from_slice(bytes);
             if !self.waiting {
-                self.resume(id, engine, shared);
+                self.resume(id, engine, wire);
             }
         }
     }
 
     /// Goes on with input that was kept.
-    pub fn resume(&mut self, id: u64, engine: &mut Engine, shared: &mut Decoder) {
+    pub fn resume(&mut self, id: u64, engine: &mut Engine, wire: &mut Wire) {
         self.waiting = false;
         let mut input = std::mem::take(&mut self.input);
-        let used = self.take_requests(&input, id, engine, shared);
+        let used = self.take_requests(&input, id, engine, wire);
         if used == input.len() {
             input.clear();
             input.shrink_to(BUFFER_BYTES_KEPT);
@@ -91,50 +125,119 @@ impl Connection {
         bytes: &[u8],
         id: u64,
         engine: &mut Engine,
-        shared: &mut Decoder,
+        wire: &mut Wire,
     ) -> usize {
-        let mut own = self.decoder.take();
         let mut at = 0;
         while at < bytes.len() && !self.ending {
             if self.client.out.len() > OUTPUT_BYTES_PAUSE {
                 self.waiting = true;
                 break;
             }
-            let decoder = own.as_deref_mut().unwrap_or(shared);
-            let rest = &bytes[at..];
-            let (used, args) = match decoder.decode(rest) {
-                Ok(Decoded::Request(used)) => (used, Args::new(rest, decoder.spans())),
-                Ok(Decoded::Inline(used)) => (used, Args::new(decoder.inline(), decoder.spans())),
-                Ok(Decoded::Incomplete) => {
-                    let state = own
-                        .take()
-                        .unwrap_or_else(|| Box::new(std::mem::take(shared)));
-                    self.decoder = Some(state);
-                    break;
+            let decoded = self.decode_ahead(&bytes[at..], engine, wire);
+            for request in &wire.ahead {
+                engine.prefetch(&self.client, &request.resolved);
+            }
+            let mut taken = 0;
+            for request in &wire.ahead {
+                let spans = &wire.spans[request.spans.clone()];
+                let buffer = if request.inline {
+                    &wire.inline[..]
+                } else {
+                    &bytes[at + taken..]
+                };
+                let args = Args::new(buffer, spans);
+                match engine.dispatch(&mut self.client, id, &request.resolved, args) {
+                    Flow::Continue => {}
+                    Flow::Wait => {
+                        self.waiting = true;
+                        // Decoding begins again with this request.
+                        self.decoder = None;
+                        return at + taken;
+                    }
+                    Flow::Close => {
+                        self.ending = true;
+                        return bytes.len();
+                    }
                 }
+                taken += request.bytes;
+            }
+            at += taken + wire.trailing;
+            match decoded {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(error) => {
-                    // It may be the core's own: the next connection begins anew.
-                    *decoder = Decoder::default();
                     let text = format!("ERR Protocol error: {}", error.0);
                     self.client.reply(&Reply::Error(Error::new(text)));
                     self.ending = true;
                     return bytes.len();
                 }
-            };
-            if !args.is_empty() {
-                match engine.dispatch(&mut self.client, id, args) {
-                    Flow::Continue => {}
-                    Flow::Wait => {
-                        self.waiting = true;
-                        break;
-                    }
-                    Flow::Close => self.ending = true,
-                }
             }
-            own = None;
-            at += used;
         }
         at
+    }
+
+    /// Decodes the next few requests and has their commands found and their memory asked for.
+    /// Answers whether there may be more; an error stands behind what was decoded.
+    #[inline]
+    fn decode_ahead(
+        &mut self,
+        bytes: &[u8],
+        engine: &Engine,
+        wire: &mut Wire,
+    ) -> Result<bool, ProtocolError> {
+        wire.ahead.clear();
+        wire.spans.clear();
+        let mut own = self.decoder.take();
+        let mut at = 0;
+        // Bytes of empty requests (`\r\n`), which count for the one behind them.
+        let mut skipped = 0;
+        while wire.ahead.len() < AHEAD && at < bytes.len() {
+            let decoder = own.as_deref_mut().unwrap_or(&mut wire.decoder);
+            let rest = &bytes[at..];
+            let (used, inline) = match decoder.decode(rest)? {
+                Decoded::Request(used) => (used, false),
+                Decoded::Inline(used) => (used, true),
+                Decoded::Incomplete => {
+                    let state = own.take();
+                    self.decoder =
+                        Some(state.unwrap_or_else(|| Box::new(std::mem::take(&mut wire.decoder))));
+                    wire.finish(skipped);
+                    return Ok(false);
+                }
+            };
+            at += used;
+            if decoder.spans().is_empty() {
+                skipped += used;
+                own = None;
+                continue;
+            }
+            let start = wire.spans.len();
+            // Spans count from the start of the request; an empty one before it belongs to it.
+            let shift = if inline { 0 } else { skipped as u32 };
+            wire.spans
+                .extend(decoder.spans().iter().map(|span| span.shifted(shift)));
+            let spans = start..wire.spans.len();
+            if inline {
+                wire.inline.clear();
+                wire.inline.extend_from_slice(decoder.inline());
+            }
+            let buffer = if inline { &wire.inline[..] } else { &rest[..] };
+            let resolved = engine.resolve(&self.client, Args::new(buffer, decoder.spans()));
+            wire.ahead.push(Ahead {
+                spans,
+                bytes: used + skipped,
+                inline,
+                resolved,
+            });
+            skipped = 0;
+            own = None;
+            if inline {
+                // There is one buffer for inline words.
+                break;
+            }
+        }
+        wire.finish(skipped);
+        Ok(true)
     }
 
     /// Whether so much input is kept that no more should be received.

@@ -5,12 +5,12 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use crate::config::{Config, Name};
 use crate::node::{Client, ClientView, Clients, Engine, Front};
-use crate::resp::{Decoder, Protocol};
+use crate::resp::Protocol;
 use crate::rt::socket::Socket;
 use crate::rt::{Completion, Ring};
 use crate::session::Session;
 
-use super::connection::Connection;
+use super::connection::{Connection, Wire};
 
 /// Connections that one core can hold: their place is part of a 56-bit token.
 const PLACES_MAX: usize = 1 << 24;
@@ -79,7 +79,7 @@ pub struct Connections {
     starved: Vec<u64>,
     /// Connections to look at for whether they can go.
     ending: Vec<u64>,
-    decoder: Decoder,
+    wire: Wire,
     limits: Limits,
     open: bool,
     closing: bool,
@@ -108,7 +108,7 @@ impl Connections {
             waiting: Vec::new(),
             starved: Vec::new(),
             ending: Vec::new(),
-            decoder: Decoder::default(),
+            wire: Wire::default(),
             limits,
             open: false,
             closing: false,
@@ -175,7 +175,7 @@ impl Connections {
         more: bool,
         engine: &mut Engine,
     ) {
-        let mut decoder = std::mem::take(&mut self.decoder);
+        let mut wire = std::mem::take(&mut self.wire);
         if let Some(connection) = self.get(id) {
             connection.receive_under_way = more;
             let mut starved = false;
@@ -186,7 +186,7 @@ impl Connections {
                         && !connection.ending
                     {
                         ring.with_bytes(buffer, length, |bytes| {
-                            connection.receive(bytes, id, engine, &mut decoder);
+                            connection.receive(bytes, id, engine, &mut wire);
                         });
                     }
                     starved = !more;
@@ -216,7 +216,7 @@ impl Connections {
         if let Some(buffer) = buffer {
             ring.recycle(buffer);
         }
-        self.decoder = decoder;
+        self.wire = wire;
     }
 
     #[inline]
@@ -435,13 +435,13 @@ impl Front for Connections {
         if self.waiting.is_empty() {
             return any;
         }
-        let mut decoder = std::mem::take(&mut self.decoder);
+        let mut wire = std::mem::take(&mut self.wire);
         for id in std::mem::take(&mut self.waiting) {
             let Some(connection) = self.get(id) else {
                 continue;
             };
             let before = connection.input_bytes();
-            connection.resume(id, engine, &mut decoder);
+            connection.resume(id, engine, &mut wire);
             any |= connection.input_bytes() != before;
             if connection.waiting {
                 self.waiting.push(id);
@@ -453,7 +453,7 @@ impl Front for Connections {
             }
             self.mark_dirty(id);
         }
-        self.decoder = decoder;
+        self.wire = wire;
         any
     }
 

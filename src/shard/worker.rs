@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::command::{Combine, Context, Rng, Route, Spec, by_id, each_place, mutation};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{AHEAD, Keyspace};
+use crate::limits::DATABASES;
 use crate::resp::{Args, Error, Protocol, Reply, Span, encode};
 use crate::slot::{shard_of, slot_of};
 
@@ -269,6 +270,9 @@ impl Shard {
             let commands = &delivery.payload[part.commands.clone()];
             let local = part.local.as_deref();
             while let Some((item, bytes)) = self.next(commands, local) {
+                if self.cursor.ordinal as usize % AHEAD == 0 {
+                    self.prefetch(&commands[self.cursor.command..]);
+                }
                 let Some((head, spec)) = self.decode(bytes) else {
                     return false;
                 };
@@ -299,6 +303,31 @@ impl Shard {
             };
         }
         true
+    }
+
+    /// Asks for the memory that the next few commands will need: entries, then values.
+    fn prefetch(&self, mut commands: &[u8]) {
+        let mut asked = [None; AHEAD];
+        for place in &mut asked {
+            let Some(head) = mutation::head(commands) else {
+                break;
+            };
+            let own = self.shards == 1
+                || (head.slot != mutation::MANY && shard_of(head.slot, self.shards) == self.id);
+            if let Some(key) = mutation::first_argument(commands)
+                && own
+                && (head.db as usize) < DATABASES
+            {
+                *place = Some((
+                    head.db,
+                    self.keyspace.db(head.db as usize).prefetch_entry(key),
+                ));
+            }
+            commands = &commands[head.length..];
+        }
+        for (db, hash) in asked.into_iter().flatten() {
+            self.keyspace.db(db as usize).prefetch_value(hash);
+        }
     }
 
     /// The command at the cursor.

@@ -145,6 +145,15 @@ impl Text {
         }
     }
 
+    /// The bytes where they are on the heap and not in place.
+    #[inline]
+    pub fn heap(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Form::Boxed(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         match &self.0 {
