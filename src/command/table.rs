@@ -127,17 +127,49 @@ pub fn by_name(name: &[u8]) -> Option<&'static Spec> {
     None
 }
 
-/// A name of up to 16 bytes as a number, upper case made lower, filled up with zeros.
+/// A name of up to 16 bytes as a number, upper case made lower. With the name's length it says
+/// all of the name.
 #[inline]
 fn fold(name: &[u8]) -> Option<u128> {
-    if name.len() > SHORT_MAX {
-        return None;
-    }
-    let mut bytes = [0u8; SHORT_MAX];
-    for (to, from) in bytes.iter_mut().zip(name) {
-        *to = from.to_ascii_lowercase();
-    }
-    Some(u128::from_le_bytes(bytes))
+    let word = |at: usize| {
+        name[at..]
+            .first_chunk()
+            .map(|bytes| u64::from_le_bytes(*bytes))
+    };
+    let half = |at: usize| {
+        let bytes = name[at..]
+            .first_chunk()
+            .map(|bytes| u32::from_le_bytes(*bytes));
+        u64::from(bytes.unwrap_or_default())
+    };
+    // Two loads that may overlap, in place of a copy of unknown length.
+    let (low, high) = match name.len() {
+        0 => (0, 0),
+        // First, middle and last: all of them up to three.
+        len @ 1..=3 => {
+            let byte = |at: usize| u64::from(name[at]);
+            (byte(0) | byte(len / 2) << 8 | byte(len - 1) << 16, 0)
+        }
+        len @ 4..=7 => (half(0) | half(len - 4) << 32, 0),
+        len @ 8..=SHORT_MAX => (
+            word(0).unwrap_or_default(),
+            word(len - 8).unwrap_or_default(),
+        ),
+        _ => return None,
+    };
+    Some(u128::from(lower(low)) | u128::from(lower(high)) << 64)
+}
+
+/// Eight bytes with the upper case letters among them made lower.
+#[inline]
+fn lower(bytes: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low_bits = bytes & (0x7F * EACH);
+    // The top bit of each byte says: at least 'A', above 'Z', ASCII.
+    let from_a = low_bits + (0x80 - b'A' as u64) * EACH;
+    let above_z = low_bits + (0x7F - b'Z' as u64) * EACH;
+    let upper = (from_a & !above_z & !bytes) & (0x80 * EACH);
+    bytes | upper >> 2
 }
 
 #[inline]

@@ -1,10 +1,11 @@
 //! One connection as the engine sees it: its session, and its replies in order.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::config::{Config, Name};
 use crate::limits::REPLIES_OUTSTANDING_MAX;
-use crate::resp::{Error, Protocol, Reply, encode, parse_int};
+use crate::resp::{Error, Protocol, Reply, encode, encode_bulk, parse_int};
 use crate::session::{ReplyMode, Session, Watched};
 
 /// Where the engine finds a connection when its reply comes.
@@ -150,6 +151,21 @@ impl Client {
             let mut bytes = Vec::new();
             encode(reply, protocol, &mut bytes);
             self.outstanding.push_back(Outstanding::Came(bytes.into()));
+        }
+    }
+
+    /// As [`Client::reply`], for a reply that is made for it: the usual ones without a look at how
+    /// to drop the rare ones.
+    #[inline]
+    pub fn reply_with(&mut self, outcome: Outcome<'_>) {
+        match outcome {
+            Ok(Reply::Bulk(Cow::Borrowed(bytes)))
+                if self.outstanding.is_empty() && self.session.reply_mode == ReplyMode::On =>
+            {
+                encode_bulk(bytes, &mut self.out);
+            }
+            Ok(reply) => self.reply(&reply),
+            Err(error) => self.refuse(error),
         }
     }
 

@@ -128,8 +128,7 @@ impl Engine {
                 let Some(handler) = spec.handler else {
                     return Flow::Continue;
                 };
-                let reply = handler(&mut context, args).unwrap_or_else(Reply::Error);
-                client.reply(&reply);
+                client.reply_with(handler(&mut context, args));
                 Flow::Continue
             }
             _ => self.read_remote(client, id, spec, (slot, shard), args),

@@ -241,10 +241,12 @@ impl Raft {
         });
     }
 
-    /// Starts a checkpoint when the log has grown past `log_bytes_max`.
+    /// Starts a checkpoint when the log has grown past `log_bytes_max`, and past the size of the
+    /// checkpoint before it: writing the whole image then costs no more than the log did.
     pub(super) fn checkpoint_when_due(&self, log_bytes_max: u64) {
         let idle = self.joint.status.borrow().began_ms.is_none();
-        let due = self.log.bytes() > log_bytes_max
+        let image_bytes = self.joint.store.newest().map_or(0, |meta| meta.bytes);
+        let due = self.log.bytes() > log_bytes_max.max(image_bytes)
             && self.sequencer.position().index > self.joint.status.borrow().last_index;
         if !idle || !due {
             return;
