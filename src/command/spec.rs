@@ -282,6 +282,12 @@ impl Spec {
         )
     }
 
+    /// Whether the command takes the same short time whatever it is given.
+    #[inline]
+    pub fn is_constant_time(&self) -> bool {
+        self.flags.has(Flags::FAST) || self.complexity == "O(1)"
+    }
+
     /// All ACL categories of the command.
     pub fn categories(&self) -> Category {
         let mut bits = self.category.0;

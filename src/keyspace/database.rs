@@ -1,5 +1,7 @@
 //! One database of one shard.
 
+use std::cell::Cell;
+
 use crate::slot::slot_of;
 use crate::value::{Text, Value};
 
@@ -11,6 +13,8 @@ use super::tombstones::Tombstones;
 
 /// Keys with their values, expiries and versions.
 pub struct Database {
+    hits: Cell<u64>,
+    misses: Cell<u64>,
     seed: u64,
     table: Table,
     /// Keys that have an expiry.
@@ -53,6 +57,8 @@ impl Database {
     /// An empty database.
     pub fn new(seed: u64) -> Self {
         Database {
+            hits: Cell::new(0),
+            misses: Cell::new(0),
             seed,
             table: Table::new(seed),
             volatile: 0,
@@ -84,12 +90,22 @@ impl Database {
     /// The entry of `key`, unless it is absent or past its expiry at `now_ms`. O(1).
     #[inline]
     pub fn get(&self, key: &[u8], now_ms: u64) -> Option<&Entry> {
-        let entry = self.table.get(self.table.hash(key), key)?;
-        if entry.is_expired(now_ms) {
-            None
-        } else {
-            Some(entry)
+        let found = self.table.get(self.table.hash(key), key);
+        match found {
+            Some(entry) if !entry.is_expired(now_ms) => {
+                self.hits.set(self.hits.get() + 1);
+                Some(entry)
+            }
+            _ => {
+                self.misses.set(self.misses.get() + 1);
+                None
+            }
         }
+    }
+
+    /// Look-ups that found a key, and that did not.
+    pub fn lookups(&self) -> (u64, u64) {
+        (self.hits.get(), self.misses.get())
     }
 
     /// The entry of `key` for a mutation of this `version`. Removes it when it is past its expiry.

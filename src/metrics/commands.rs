@@ -51,6 +51,21 @@ impl CommandMetrics {
         stats.latency.get_or_insert_default().record(ns);
     }
 
+    /// Counts an execution, and its time where it was taken.
+    #[inline]
+    pub fn ran(&mut self, id: u16, failed: bool, time: Option<(u64, u64)>) {
+        let stats = self.of(id);
+        stats.calls += 1;
+        stats.failed += failed as u64;
+        if let Some((ns, weight)) = time {
+            stats.ns += ns * weight;
+            stats
+                .latency
+                .get_or_insert_default()
+                .record_many(ns, weight);
+        }
+    }
+
     /// Counts a batch of executions of one command that were timed together: `count` of them took
     /// `ns` in all. For hot loops that do not read the clock for every command.
     #[inline]

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::limits::ERROR_CODES_MAX;
 
 use super::commands::CommandMetrics;
+use super::slowlog::SlowLog;
 use super::stages::Stages;
+use super::timing::Timing;
 
 /// Plain counters, since the start or `CONFIG RESETSTAT`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -113,9 +115,31 @@ pub struct CoreMetrics {
     pub commands: CommandMetrics,
     pub errors: ErrorCounts,
     pub stages: Stages,
+    pub slow: SlowLog,
+    /// Commands of constant time, for [`Timing`].
+    sampled: u32,
 }
 
 impl CoreMetrics {
+    /// Begins to time a command, if it is to be timed.
+    #[inline]
+    pub fn time(&mut self, constant: bool) -> Timing {
+        Timing::begin(constant, &mut self.sampled)
+    }
+
+    /// Counts a command that ran, with its error if it failed. Answers the microseconds that it
+    /// took, where they were taken.
+    #[inline]
+    pub fn ran(&mut self, id: u16, timing: Timing, error: Option<&str>) -> Option<u64> {
+        let time = timing.end();
+        self.counters.commands_processed += 1;
+        self.commands.ran(id, error.is_some(), time);
+        if let Some(error) = error {
+            self.error_replied(error);
+        }
+        time.map(|(ns, _)| ns / 1000)
+    }
+
     /// Adds what another core counted. O(commands x places of a histogram): for `INFO`, not for a
     /// hot path.
     pub fn merge(&mut self, other: &CoreMetrics) {

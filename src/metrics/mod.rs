@@ -16,8 +16,10 @@ mod histogram;
 mod info;
 mod rate;
 mod sections;
+mod slowlog;
 mod snapshot;
 mod stages;
+mod timing;
 
 pub use commands::{CommandMetrics, CommandStats};
 pub use counters::{CoreMetrics, Counters, ErrorCounts};
@@ -25,8 +27,10 @@ pub use doctor::doctor;
 pub use histogram::Histogram;
 pub use info::info;
 pub use rate::Rate;
+pub use slowlog::{SlowEntry, SlowLog};
 pub use snapshot::{
     ClientsInfo, CpuInfo, KeyspaceInfo, MemoryInfo, PersistenceInfo, RaftInfo, RaftRole,
     ServerInfo, Snapshot, StatsInfo,
 };
 pub use stages::{Stage, Stages};
+pub use timing::Timing;

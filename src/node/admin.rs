@@ -60,9 +60,21 @@ impl Engine {
                 );
             }
             "latency|reset" => self.ask(client, id, Question::ResetLatencies, Purpose::Done),
-            "slowlog|get" => client.reply(&Reply::Array(Vec::new())),
-            "slowlog|len" => client.reply(&Reply::Int(0)),
-            "slowlog|reset" => client.reply(&Reply::Ok),
+            "slowlog|get" => {
+                let count = match args.at(2).map(parse_int) {
+                    None => Some(10),
+                    Some(Some(-1)) => Some(usize::MAX),
+                    Some(Some(count)) => usize::try_from(count).ok(),
+                    Some(None) => return self.refuse(client, Error::NOT_INTEGER),
+                };
+                let Some(count) = count else {
+                    let text = "ERR count should be greater than or equal to -1";
+                    return self.refuse(client, Error::fixed(text));
+                };
+                self.ask(client, id, Question::SlowLog, Purpose::SlowEntries(count));
+            }
+            "slowlog|len" => self.ask(client, id, Question::SlowLog, Purpose::SlowCount),
+            "slowlog|reset" => self.ask(client, id, Question::ResetSlowLog, Purpose::Done),
             "save" => self.ask_raft(client, id, Question::Checkpoint, Purpose::Done),
             "bgsave" | "bgrewriteaof" => {
                 let status = match spec.name {

@@ -29,6 +29,7 @@ use super::front::Front;
 use super::message::Message;
 use super::raft_side::{Joint, Raft};
 use super::sequencer::Sequencer;
+use super::timed_log::{Clockwork, TimedLog};
 
 /// Chunks of the checkpoint that wait for a shard while it is loaded.
 const CHUNKS_LOADING: usize = 16;
@@ -372,7 +373,18 @@ async fn start_raft(
         });
     }
     let sequencer = Rc::new(Sequencer::new(parker.clone()));
-    let joint = Rc::new(Joint::new(sequencer.clone(), store, layout.shards, SEED));
+    let clockwork = Rc::new(Clockwork::default());
+    let log: Rc<dyn Log> = Rc::new(TimedLog {
+        log,
+        clockwork: clockwork.clone(),
+    });
+    let joint = Rc::new(Joint::new(
+        sequencer.clone(),
+        store,
+        layout.shards,
+        SEED,
+        clockwork.clone(),
+    ));
     let votes = Rc::new(Votes(Meta::open(&config.dir().join("meta"))?));
     let options = GroupOptions::single(1, format!("127.0.0.1:{}", config.port()));
     let group = Group::start(options, log.clone(), votes, joint.clone()).await?;
@@ -394,6 +406,7 @@ async fn start_raft(
         answers: Rc::default(),
         parker,
         backend: backend_name,
+        clockwork,
     };
     raft.spawn_syncs();
     Ok(raft)

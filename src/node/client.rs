@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use crate::command::Outcome;
 use crate::config::{Config, Name};
 use crate::limits::REPLIES_OUTSTANDING_MAX;
+use crate::metrics::Counters;
 use crate::resp::{Error, Protocol, Reply, encode, encode_bulk, parse_int};
 use crate::session::{ReplyMode, Session, Watched};
 
@@ -15,6 +17,9 @@ pub trait Clients {
 
     /// Shows every connection.
     fn each(&mut self, show: &mut dyn FnMut(ClientView<'_>));
+
+    /// Adds what was counted of connections and their traffic.
+    fn count(&self, counters: &mut Counters);
 
     /// Closes a connection once what was written to it is sent.
     fn kill(&mut self, id: u64);

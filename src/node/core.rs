@@ -68,6 +68,7 @@ impl<F: Front> Core<F> {
                 busy |= self.let_raft_run().await;
             }
             self.front.flush(&self.ring);
+            self.engine.flushed();
             if self.stop.load(Ordering::Relaxed) || self.engine.fault().is_some() {
                 let until_ms = *draining_until_ms.get_or_insert_with(|| {
                     self.front.close(&self.ring);

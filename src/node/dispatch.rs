@@ -1,9 +1,11 @@
 //! Where the paths of requests fork, by the table's `route`.
 
+use std::time::Instant;
+
 use crate::command::{Keys, Route, Spec, mutation, resolve};
 use crate::config::Durability;
 use crate::keyspace::Hash64;
-use crate::resp::{Args, Error, Reply};
+use crate::resp::{Args, Error};
 use crate::shard::Item;
 use crate::slot::{shard_of, slot_of};
 
@@ -97,7 +99,14 @@ impl Engine {
             Route::Write => self.write(client, id, spec, args, durability),
             Route::ReadAll(_) => self.read_all(client, id, spec, args),
             Route::WriteAll(_) => self.write(client, id, spec, args, durability),
-            Route::Session => self.session_command(client, id, spec, args),
+            Route::Session => {
+                let timing = self.metrics.time(true);
+                let flow = self.session_command(client, id, spec, args);
+                if flow != Flow::Wait {
+                    self.metrics.ran(spec.id, timing, None);
+                }
+                flow
+            }
         }
     }
 
@@ -106,6 +115,7 @@ impl Engine {
         if let Some(transaction) = &mut client.session.transaction {
             transaction.broken = true;
         }
+        self.metrics.error_replied(&error.0);
         client.refuse(error);
         Flow::Continue
     }
@@ -128,7 +138,17 @@ impl Engine {
                 let Some(handler) = spec.handler else {
                     return Flow::Continue;
                 };
-                client.reply_with(handler(&mut context, args));
+                let timing = self.metrics.time(spec.is_constant_time());
+                let outcome = handler(&mut context, args);
+                let error = outcome.as_ref().err().map(|error| &*error.0);
+                let us = self.metrics.ran(spec.id, timing, error);
+                client.reply_with(outcome);
+                if us.is_some_and(|us| us >= self.out.slow_us_min) {
+                    let us = us.unwrap_or_default();
+                    let session = Some(&client.session);
+                    self.out
+                        .note_slow(&mut self.metrics, spec, args, us, session);
+                }
                 Flow::Continue
             }
             _ => self.read_remote(client, id, spec, (slot, shard), args),
@@ -200,7 +220,16 @@ impl Engine {
                 let resp3 = session.protocol == crate::resp::Protocol::Resp3;
                 let mut context = own.context(session.db as usize, self.now_ms, resp3);
                 if let Some(handler) = spec.handler {
-                    client.reply(&handler(&mut context, args).unwrap_or_else(Reply::Error));
+                    let timing = self.metrics.time(false);
+                    let outcome = handler(&mut context, args);
+                    let error = outcome.as_ref().err().map(|error| &*error.0);
+                    let us = self.metrics.ran(spec.id, timing, error).unwrap_or_default();
+                    client.reply_with(outcome);
+                    if us >= self.out.slow_us_min {
+                        let session = Some(&client.session);
+                        self.out
+                            .note_slow(&mut self.metrics, spec, args, us, session);
+                    }
                 }
             }
             _ => self.push_read(client, id, spec.id, mutation::MANY, args),
@@ -240,6 +269,9 @@ impl Engine {
         durability: Option<Durability>,
     ) {
         let batch = &mut self.batch;
+        if batch.commands.is_empty() {
+            self.batch_begun = Some(Instant::now());
+        }
         begin_commands(&mut batch.commands);
         mutation::write(&mut batch.commands, command, slot, client.session.db, args);
         batch.sync |= durability.unwrap_or(self.durability) >= Durability::High;

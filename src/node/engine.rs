@@ -3,16 +3,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use crate::clock;
-use crate::command::mutation;
+use crate::command::{Spec, mutation};
 use crate::config::{Config, Consistency, Durability};
 use crate::error::Unavailable;
 use crate::limits::{EXPIRE_BATCH, SUBMITTED_BYTES_MAX};
-use crate::metrics::{CoreMetrics, Rate};
-use crate::resp::{Error, Protocol, encode_error};
+use crate::metrics::{CoreMetrics, Rate, SlowEntry, Stage, Timing};
+use crate::resp::{Args, Error, Protocol, Reply, encode_error};
 use crate::rt::Parker;
 use crate::rt::mesh::Mesh;
+use crate::session::Session;
 use crate::shard::{Captured, Delivery, Host, Item, Local, Shard, ShardMessage};
 
 use super::boot::Event;
@@ -80,6 +82,10 @@ pub struct Engine {
     pub(super) gathers: Gathers,
     pub(super) events: Sender<Event>,
     pub(super) started_ms: u64,
+    /// When the first entry of the turn had been applied.
+    applied: Option<Instant>,
+    /// When the first write of the turn's batch came.
+    pub(super) batch_begun: Option<Instant>,
     /// Bytes handed to the log and not answered.
     submitted_bytes: usize,
     /// The server's levels, for connections that have none of their own.
@@ -102,6 +108,9 @@ pub(super) struct Outboxes {
     mesh: Mesh<Message>,
     pub reads: Vec<Reads>,
     replies: Vec<Replies>,
+    /// `slowlog-log-slower-than` (never: the largest number), `slowlog-max-len`.
+    pub slow_us_min: u64,
+    pub slow_len_max: usize,
     /// What this core asks itself.
     to_self: VecDeque<Message>,
 }
@@ -133,6 +142,8 @@ impl Engine {
                 mesh,
                 reads: (0..layout.cores).map(|_| Reads::default()).collect(),
                 replies: (0..layout.cores).map(|_| Replies::default()).collect(),
+                slow_us_min: config.slowlog_us_min().unwrap_or(u64::MAX),
+                slow_len_max: config.slowlog_len_max(),
                 to_self: VecDeque::new(),
             },
             raft,
@@ -144,6 +155,8 @@ impl Engine {
             gathers: Gathers::default(),
             events,
             started_ms: clock::now_ms(),
+            applied: None,
+            batch_begun: None,
             submitted_bytes: 0,
             recovering: false,
             shards_recovering: layout.shards,
@@ -303,15 +316,32 @@ impl Engine {
             .map(|part| part.commands.len())
             .sum();
         self.submitted_bytes = self.submitted_bytes.saturating_sub(answered);
+        let begun = Instant::now();
         let Some(shard) = &mut self.shard else {
             return;
         };
+        let written = !delivery.payload.is_empty();
         shard.deliver(delivery);
         shard.run(&mut Link {
             out: &mut self.out,
             metrics: &mut self.metrics,
             clients,
         });
+        if written {
+            self.metrics
+                .stages
+                .record(Stage::Apply, begun.elapsed().as_nanos() as u64);
+            self.applied.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// What was written to connections was handed to their sockets.
+    pub fn flushed(&mut self) {
+        if let Some(applied) = self.applied.take() {
+            self.metrics
+                .stages
+                .record(Stage::Reply, applied.elapsed().as_nanos() as u64);
+        }
     }
 
     fn run_reads(&mut self, reads: &Reads, clients: &mut impl Clients) {
@@ -445,6 +475,11 @@ impl Engine {
             }
             self.submitted_bytes += submission.commands.len().saturating_sub(HEAD_BYTES);
             submission.local.origin = self.core;
+            if let Some(begun) = self.batch_begun.take() {
+                self.metrics
+                    .stages
+                    .record(Stage::Queue, begun.elapsed().as_nanos() as u64);
+            }
             match &self.raft {
                 Some(raft) => raft.sequencer.submit(submission),
                 None => {
@@ -501,6 +536,34 @@ pub(super) fn begin_commands(commands: &mut Vec<u8>) {
 }
 
 impl Outboxes {
+    /// Keeps a command in the slow log.
+    #[cold]
+    pub fn note_slow(
+        &self,
+        metrics: &mut CoreMetrics,
+        spec: &Spec,
+        args: Args<'_>,
+        us: u64,
+        session: Option<&Session>,
+    ) {
+        let name = std::iter::once(spec.name.as_bytes().to_vec());
+        let entry = SlowEntry {
+            id: 0,
+            time_s: clock::now_ms() / 1000,
+            us,
+            arguments: name.chain(args.iter_from(1).map(<[u8]>::to_vec)).collect(),
+            address: session
+                .map(|session| session.address.clone())
+                .unwrap_or_default(),
+            name: session
+                .map(|session| session.name.clone())
+                .unwrap_or_default(),
+        };
+        metrics
+            .slow
+            .push(entry, self.core, self.layout.cores, self.slow_len_max);
+    }
+
     /// Sends to any core, this one included.
     fn send(&mut self, core: usize, message: Message) {
         if core == self.core {
@@ -571,8 +634,37 @@ impl<C: Clients> Host for Link<'_, C> {
     }
 
     #[inline]
-    fn count(&mut self, id: u16, failed: bool) {
-        self.metrics.commands.executed_many(id, 1, 0);
-        self.metrics.counters.keys_expired += u64::from(id == crate::command::EXPIRE && !failed);
+    fn time(&mut self, spec: &Spec) -> Timing {
+        self.metrics.time(spec.is_constant_time())
+    }
+
+    #[inline]
+    fn ran(
+        &mut self,
+        spec: &Spec,
+        args: Args<'_>,
+        item: Option<&Item>,
+        timing: Timing,
+        reply: &Reply<'_>,
+    ) {
+        let error = match reply {
+            Reply::Error(error) => Some(&*error.0),
+            _ => None,
+        };
+        self.metrics.counters.keys_expired +=
+            u64::from(spec.id == crate::command::EXPIRE && *reply == Reply::Int(1));
+        let us = self.metrics.ran(spec.id, timing, error);
+        if let (Some(us), Some(item)) = (us, item)
+            && us >= self.out.slow_us_min
+        {
+            let own = item.origin() == self.out.core;
+            let session = if own {
+                self.clients.client(item.client)
+            } else {
+                None
+            };
+            let session = session.map(|client| &client.session);
+            self.out.note_slow(self.metrics, spec, args, us, session);
+        }
     }
 }

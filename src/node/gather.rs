@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::{Config, Name};
-use crate::metrics::{CoreMetrics, KeyspaceInfo, PersistenceInfo, RaftInfo};
+use crate::metrics::{CoreMetrics, KeyspaceInfo, PersistenceInfo, RaftInfo, SlowEntry};
 
 /// What one core asks another.
 #[derive(Debug, Clone)]
@@ -21,6 +21,9 @@ pub enum Question {
     /// Forget what was counted.
     ResetCounts,
     ResetLatencies,
+    /// The slow log, or that it be emptied.
+    SlowLog,
+    ResetSlowLog,
     /// Raft core: everything in the log is to be on disk.
     SyncLog,
     /// Raft core: write a checkpoint.
@@ -32,6 +35,7 @@ pub enum Question {
 pub enum Answer {
     Report(Box<Report>),
     Lines(Vec<String>),
+    Slow(Vec<SlowEntry>),
     Count(usize),
     /// Done, or why not.
     Done(Result<(), String>),
@@ -93,6 +97,9 @@ pub enum Purpose {
     /// `LATENCY HISTOGRAM` with these commands.
     LatencyHistogram(Vec<Vec<u8>>),
     ClientLines,
+    /// `SLOWLOG GET` with at most so many entries; `SLOWLOG LEN`.
+    SlowEntries(usize),
+    SlowCount,
     /// `CLIENT KILL` in its old form answers OK, in its new one a count.
     Killed {
         old_form: bool,

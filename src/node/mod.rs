@@ -32,6 +32,7 @@ mod message;
 mod raft_side;
 mod report;
 mod sequencer;
+mod timed_log;
 mod transaction;
 
 pub use boot::{Event, Node, start};

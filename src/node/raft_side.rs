@@ -21,6 +21,7 @@ use crate::rt::{self, Parker};
 
 use super::gather::{Answer, Question};
 use super::sequencer::Sequencer;
+use super::timed_log::Clockwork;
 
 /// How often what was written at `medium` is synced.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ pub struct Raft {
     pub answers: Rc<RefCell<Vec<(usize, u64, Answer)>>>,
     pub parker: Parker,
     pub backend: &'static str,
+    pub clockwork: Rc<Clockwork>,
 }
 
 /// Joins the group to the sequencer, and checkpoints to both.
@@ -50,6 +52,7 @@ pub struct Joint {
     shards: usize,
     seed: u64,
     status: RefCell<Status>,
+    clockwork: Rc<Clockwork>,
 }
 
 struct Capturing {
@@ -70,7 +73,13 @@ struct Status {
 
 impl Joint {
     /// `seed` fixes the order of the tables. Begins behind the store's newest checkpoint.
-    pub fn new(sequencer: Rc<Sequencer>, store: Arc<Store>, shards: usize, seed: u64) -> Joint {
+    pub fn new(
+        sequencer: Rc<Sequencer>,
+        store: Arc<Store>,
+        shards: usize,
+        seed: u64,
+        clockwork: Rc<Clockwork>,
+    ) -> Joint {
         let newest = store.newest();
         let membership = newest.as_ref().map(|meta| meta.origin.membership.clone());
         let status = Status {
@@ -88,6 +97,7 @@ impl Joint {
             shards,
             seed,
             status: RefCell::new(status),
+            clockwork,
         }
     }
 
@@ -151,6 +161,7 @@ fn meta_of(origin: &Origin) -> CheckpointMeta {
 
 impl Applier for Joint {
     fn apply(&self, position: Position, tag: Option<u64>, payload: Bytes) {
+        self.clockwork.committed();
         self.sequencer.committed(position, tag, payload);
     }
 

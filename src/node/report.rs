@@ -52,6 +52,8 @@ impl Engine {
             Question::Configure(config, names) => {
                 self.config = (*config).clone();
                 self.set_levels(self.config.durability(), self.config.consistency());
+                self.out.slow_us_min = self.config.slowlog_us_min().unwrap_or(u64::MAX);
+                self.out.slow_len_max = self.config.slowlog_len_max();
                 clients.configure(&config, &names);
                 Answer::Done(Ok(()))
             }
@@ -59,9 +61,17 @@ impl Engine {
                 self.metrics.reset();
                 Answer::Done(Ok(()))
             }
+            Question::SlowLog => Answer::Slow(self.metrics.slow.entries().cloned().collect()),
+            Question::ResetSlowLog => {
+                self.metrics.slow.clear();
+                Answer::Done(Ok(()))
+            }
             Question::ResetLatencies => {
                 self.metrics.commands.reset_latencies();
                 self.metrics.stages.reset();
+                if let Some(raft) = &self.raft {
+                    raft.clockwork.stages.borrow_mut().reset();
+                }
                 Answer::Done(Ok(()))
             }
             Question::SyncLog | Question::Checkpoint => {
@@ -79,6 +89,10 @@ impl Engine {
             metrics: self.metrics.clone(),
             ..Report::default()
         };
+        clients.count(&mut report.metrics.counters);
+        if let Some(raft) = &self.raft {
+            report.metrics.stages.merge(&raft.clockwork.stages.borrow());
+        }
         clients.each(&mut |view| {
             report.clients += 1;
             report.input_bytes_max = report.input_bytes_max.max(view.input_bytes as u64);
@@ -94,6 +108,9 @@ impl Engine {
                     ttl_ms_mean: 0,
                 });
                 report.dataset_bytes += db.table().bytes() as u64;
+                let (hits, misses) = db.lookups();
+                report.metrics.counters.keyspace_hits += hits;
+                report.metrics.counters.keyspace_misses += misses;
             }
         }
         report.raft = self
@@ -154,6 +171,19 @@ impl Engine {
                 });
                 Reply::Verbatim(lines.flatten().map(String::as_str).collect())
             }
+            Purpose::SlowEntries(count) => slow_entries(answers, *count),
+            Purpose::SlowCount => Reply::count(
+                answers
+                    .iter()
+                    .map(|answer| {
+                        if let Answer::Slow(entries) = answer {
+                            entries.len()
+                        } else {
+                            0
+                        }
+                    })
+                    .sum(),
+            ),
             Purpose::Killed { old_form: false } => Reply::count(counted),
             Purpose::Killed { .. } if counted == 0 => {
                 Reply::Error(Error::fixed("ERR No such client"))
@@ -268,6 +298,34 @@ impl Raft {
             cluster_id: String::new(),
         }
     }
+}
+
+/// The newest entries of all cores' slow logs, as `SLOWLOG GET` shows them.
+fn slow_entries(answers: &[Answer], count: usize) -> Reply<'static> {
+    let mut entries: Vec<_> = answers
+        .iter()
+        .flat_map(|answer| match answer {
+            Answer::Slow(entries) => &entries[..],
+            _ => &[],
+        })
+        .collect();
+    entries.sort_by_key(|entry| std::cmp::Reverse((entry.time_s, entry.id)));
+    Reply::Array(
+        entries
+            .into_iter()
+            .take(count)
+            .map(|entry| {
+                Reply::Array(vec![
+                    Reply::Int(entry.id as i64),
+                    Reply::Int(entry.time_s as i64),
+                    Reply::Int(entry.us as i64),
+                    Reply::bulks(entry.arguments.clone()),
+                    Reply::bulk_owned(entry.address.clone()),
+                    Reply::bulk_owned(entry.name.clone()),
+                ])
+            })
+            .collect(),
+    )
 }
 
 impl Filter {

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 
 use crate::config::{Config, Name};
+use crate::metrics::Counters;
 use crate::node::{Client, ClientView, Clients, Engine, Front};
 use crate::resp::Protocol;
 use crate::rt::socket::Socket;
@@ -88,6 +89,7 @@ pub struct Connections {
     core: usize,
     cores: usize,
     accepted: u64,
+    counters: Counters,
 }
 
 #[derive(Default)]
@@ -116,6 +118,7 @@ impl Connections {
             core,
             cores,
             accepted: 0,
+            counters: Counters::default(),
         }
     }
 
@@ -134,10 +137,12 @@ impl Connections {
         // SAFETY: the kernel just made this descriptor for us.
         let socket = unsafe { Socket::accepted(fd, self.limits.keepalive_s) };
         if self.count >= self.limits.clients_max || self.places.len() >= PLACES_MAX {
+            self.counters.connections_rejected += 1;
             socket.send_last(b"-ERR max number of clients reached\r\n");
             return;
         }
         self.accepted += 1;
+        self.counters.connections_received += 1;
         let show = |address: Option<std::net::SocketAddr>| {
             address
                 .map(|address| address.to_string())
@@ -175,6 +180,8 @@ impl Connections {
         more: bool,
         engine: &mut Engine,
     ) {
+        self.counters.socket_reads += 1;
+        self.counters.input_bytes += *result.as_ref().unwrap_or(&0) as u64;
         let mut wire = std::mem::take(&mut self.wire);
         if let Some(connection) = self.get(id) {
             connection.receive_under_way = more;
@@ -230,6 +237,8 @@ impl Connections {
     }
 
     fn sent(&mut self, ring: &Ring, id: u64, result: std::io::Result<usize>) {
+        self.counters.socket_writes += 1;
+        self.counters.output_bytes += *result.as_ref().unwrap_or(&0) as u64;
         let Some(connection) = self.get(id) else {
             return;
         };
@@ -306,6 +315,7 @@ impl Connections {
             );
             connection.broken = true;
             self.ending.push(id);
+            self.counters.connections_overflowed += 1;
         }
     }
 }
@@ -353,6 +363,10 @@ impl Clients for Connections {
                 });
             }
         }
+    }
+
+    fn count(&self, counters: &mut Counters) {
+        counters.merge(&self.counters);
     }
 
     fn kill(&mut self, id: u64) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::command::{Combine, Context, Rng, Route, Spec, by_id, each_place, mutation};
 use crate::keyspace::{AHEAD, Keyspace};
 use crate::limits::DATABASES;
+use crate::metrics::Timing;
 use crate::resp::{Args, Error, Protocol, Reply, Span, encode};
 use crate::slot::{shard_of, slot_of};
 
@@ -22,8 +23,18 @@ pub trait Host {
     /// Sends to another shard.
     fn send(&mut self, shard: usize, message: ShardMessage);
 
-    /// Counts a command that ran.
-    fn count(&mut self, id: u16, failed: bool);
+    /// Begins to time a command.
+    fn time(&mut self, spec: &Spec) -> Timing;
+
+    /// Counts a command that ran, with what it answered.
+    fn ran(
+        &mut self,
+        spec: &Spec,
+        args: Args<'_>,
+        item: Option<&Item>,
+        timing: Timing,
+        reply: &Reply<'_>,
+    );
 }
 
 /// A read that waits until a key is home.
@@ -392,14 +403,16 @@ impl Shard {
             return;
         };
         let protocol = command.item.map_or(Protocol::Resp2, |item| item.protocol);
+        let place = (self.id, self.shards);
+        let timing = host.time(command.spec);
         run_on(
             &mut self.keyspace,
-            (self.id, self.shards),
+            place,
             command,
             args,
             protocol,
             |reply| {
-                answer(command, &reply, host);
+                answer(command, args, timing, &reply, host);
             },
         );
         self.spans = spans;
@@ -553,8 +566,9 @@ impl Shard {
             .map(|one| one.unwrap_or_else(|| Keyspace::new(0)))
             .collect();
         let protocol = command.item.map_or(Protocol::Resp2, |item| item.protocol);
+        let timing = host.time(command.spec);
         let reply = transaction_over(&mut keyspaces, command, args, protocol);
-        answer(command, &reply, host);
+        answer(command, args, timing, &reply, host);
         for (shard, keyspace) in keyspaces.into_iter().enumerate() {
             if shard == self.id {
                 self.keyspace = keyspace;
@@ -637,8 +651,9 @@ impl Shard {
             return Step::Stalled;
         }
         let shares = self.shares.remove(&command.id).unwrap_or_default();
+        let timing = host.time(command.spec);
         let reply = combined(combine, shares, &mut Rng::new(command.seed));
-        answer(command, &reply, host);
+        answer(command, args, timing, &reply, host);
         for shard in 1..self.shards {
             host.send(shard, ShardMessage::Release { id: command.id });
         }
@@ -662,8 +677,14 @@ impl Shard {
 
 /// Counts a command that ran and sends its reply to whoever waits for it.
 #[inline]
-fn answer(command: &Command<'_>, reply: &Reply<'_>, host: &mut impl Host) {
-    host.count(command.spec.id, matches!(reply, Reply::Error(_)));
+fn answer(
+    command: &Command<'_>,
+    args: Args<'_>,
+    timing: Timing,
+    reply: &Reply<'_>,
+    host: &mut impl Host,
+) {
+    host.ran(command.spec, args, command.item, timing, reply);
     if let Some(item) = command.item {
         host.reply(command.origin, item, &mut |out| {
             encode(reply, item.protocol, out)
