@@ -7,7 +7,9 @@
 
 mod kit;
 
+mod connections;
 mod expiry;
 mod lifecycle;
 mod protocol;
+mod settings;
 mod transactions;
