@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::{Config, Name};
 use crate::node::{Client, ClientView, Clients, Engine, Front};
@@ -18,7 +20,7 @@ const PLACES_MAX: usize = 1 << 24;
 /// What bounds connections.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Of this core.
+    /// Of all cores together.
     pub clients_max: usize,
     /// Seconds of silence after which a connection is closed; 0 = never.
     pub timeout_s: u64,
@@ -37,7 +39,6 @@ impl Limits {
     pub fn of(config: &Config) -> Limits {
         let output = config.output_limits().normal;
         Limits {
-            // Spread by the kernel: a core may hold all of them.
             clients_max: config.clients_max(),
             timeout_s: config.timeout().map_or(0, |timeout| timeout.as_secs()),
             keepalive_s: config
@@ -88,6 +89,8 @@ pub struct Connections {
     core: usize,
     cores: usize,
     accepted: u64,
+    /// Connections of all cores.
+    open_everywhere: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -98,7 +101,14 @@ struct Place {
 
 impl Connections {
     /// The connections of core `core` of `cores`, accepted on `listeners` once the node serves.
-    pub fn new(listeners: Vec<TcpListener>, limits: Limits, core: usize, cores: usize) -> Self {
+    /// `open_everywhere` is counted by all cores together.
+    pub fn new(
+        listeners: Vec<TcpListener>,
+        limits: Limits,
+        core: usize,
+        cores: usize,
+        open_everywhere: Arc<AtomicUsize>,
+    ) -> Self {
         Connections {
             listeners,
             places: Vec::new(),
@@ -116,6 +126,7 @@ impl Connections {
             core,
             cores,
             accepted: 0,
+            open_everywhere,
         }
     }
 
@@ -133,7 +144,9 @@ impl Connections {
     fn accepted(&mut self, ring: &Ring, fd: RawFd, now_ms: u64) {
         // SAFETY: the kernel just made this descriptor for us.
         let socket = unsafe { Socket::accepted(fd, self.limits.keepalive_s) };
-        if self.count >= self.limits.clients_max || self.places.len() >= PLACES_MAX {
+        let open_everywhere = self.open_everywhere.fetch_add(1, Ordering::Relaxed);
+        if open_everywhere >= self.limits.clients_max || self.places.len() >= PLACES_MAX {
+            self.open_everywhere.fetch_sub(1, Ordering::Relaxed);
             socket.send_last(b"-ERR max number of clients reached\r\n");
             return;
         }
@@ -272,6 +285,7 @@ impl Connections {
             place.generation = place.generation.wrapping_add(1);
             self.free.push((id & (PLACES_MAX as u64 - 1)) as u32);
             self.count -= 1;
+            self.open_everywhere.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
