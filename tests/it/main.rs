@@ -7,6 +7,7 @@
 
 mod kit;
 
+mod clients;
 mod connections;
 mod expiry;
 mod lifecycle;

@@ -8,7 +8,7 @@
 mod server;
 mod wire;
 
-pub use server::{Exit, Server, program};
+pub use server::{Server, program};
 pub use wire::{Value, Wire, bulk, command, error, integer, ok};
 
 use std::time::{Duration, Instant};
