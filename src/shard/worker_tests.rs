@@ -11,7 +11,8 @@ use std::ops::Range;
 
 use super::*;
 use crate::command::golden::grammar::{COLLECTIONS, STRINGS, draw};
-use crate::command::{EXEC, Keys, VERSION, Watched, by_name, write_watched};
+use crate::command::{EXEC, Keys, VERSION, by_name, write_watched};
+use crate::session::Watched;
 use crate::shard::Part;
 use crate::value::Digest;
 
@@ -223,7 +224,7 @@ impl Author {
             id,
             index: self.index,
             now_ms: NOW_MS + id * 1000,
-            seed: self.rng.next(),
+            seed: self.rng.number(),
             payload: std::mem::take(&mut self.payload).into(),
             parts: std::mem::take(&mut self.parts),
             capture: None,
