@@ -263,7 +263,9 @@ fn clients_are_killed() {
             integer(1)
         );
         killer.expect_close();
-        eventually("their places are free", || connected(&mut server.wire()) == 1);
+        eventually("their places are free", || {
+            connected(&mut server.wire()) == 1
+        });
     });
 }
 
