@@ -2,6 +2,8 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use quorate::config::{Config, Logging, RaftCore, Startup, VERSION};
 use quorate::error::Fatal;
@@ -44,6 +46,7 @@ fn run(config: Config) -> Result<(), Fatal> {
     let signals = block_signals();
     announce(&config, layout, &cpus, &addresses);
     let front_config = config.clone();
+    let open_everywhere = Arc::new(AtomicUsize::new(0));
     let node = node::start(config, layout, cpus, move |core| {
         let mut listeners = Vec::new();
         if layout.shard_on(core).is_some() {
@@ -58,6 +61,7 @@ fn run(config: Config) -> Result<(), Fatal> {
             Limits::of(&front_config),
             core,
             layout.cores,
+            open_everywhere.clone(),
         ))
     })?;
     let sender = node.sender();

@@ -15,7 +15,7 @@ impl Rng {
     }
 
     /// The next number (SplitMix64, Steele et al., OOPSLA 2014).
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -25,7 +25,7 @@ impl Rng {
 
     /// A number in `0..bound`; `bound` is at least 1.
     pub fn below(&mut self, bound: usize) -> usize {
-        ((self.next() as u128 * bound.max(1) as u128) >> 64) as usize
+        ((self.number() as u128 * bound.max(1) as u128) >> 64) as usize
     }
 }
 

@@ -194,7 +194,7 @@ fn exec<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<'k> {
         },
         |context, spec, db, args| {
             context.db = db as usize;
-            context.rng = Rng::new(rng.next());
+            context.rng = Rng::new(rng.number());
             match spec.handler {
                 Some(handler) => handler(context, args)
                     .unwrap_or_else(Reply::Error)

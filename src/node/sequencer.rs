@@ -237,7 +237,7 @@ impl State {
             );
         }
         let now_ms = clock::now_ms();
-        let seed = self.rng.next();
+        let seed = self.rng.number();
         if let [only] = &mut taken[..] {
             // One core's batch: its buffer becomes the entry.
             let mut payload = std::mem::take(&mut only.commands);
@@ -293,7 +293,7 @@ impl State {
                 self.position = position;
                 prefix(&payload)
             }
-            None => (clock::now_ms(), self.rng.next()),
+            None => (clock::now_ms(), self.rng.number()),
         };
         let id = self.next_delivery;
         self.next_delivery += 1;

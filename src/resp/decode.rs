@@ -65,9 +65,19 @@ impl Decoder {
     /// call before when that one was [`Decoded::Incomplete`].
     ///
     /// # Errors
-    /// A [`ProtocolError`] after which the stream has no meaning.
+    /// A [`ProtocolError`] after which the stream has no meaning; the decoder is as new, ready for
+    /// another stream.
     #[inline]
     pub fn decode(&mut self, input: &[u8]) -> Result<Decoded, ProtocolError> {
+        let decoded = self.decode_on(input);
+        if decoded.is_err() {
+            *self = Decoder::default();
+        }
+        decoded
+    }
+
+    #[inline]
+    fn decode_on(&mut self, input: &[u8]) -> Result<Decoded, ProtocolError> {
         if !self.begun {
             match input.first() {
                 None => return Ok(Decoded::Incomplete),

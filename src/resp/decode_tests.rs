@@ -55,6 +55,10 @@ fn malformed_input_has_redis_texts() {
         (&long, "too big inline request"),
     ] {
         assert_eq!(requests(input, input.len()).1.as_deref(), Some(text));
+        // The stream of another connection may follow in the same decoder.
+        let mut decoder = Decoder::default();
+        assert!(decoder.decode(input).is_err() && !decoder.is_midway());
+        assert_eq!(decoder.decode(b"PING\r\n"), Ok(Decoded::Inline(6)));
     }
 }
 

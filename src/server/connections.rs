@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::{Config, Name};
 use crate::metrics::Counters;
@@ -19,7 +21,7 @@ const PLACES_MAX: usize = 1 << 24;
 /// What bounds connections.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Of this core.
+    /// Of all cores together.
     pub clients_max: usize,
     /// Seconds of silence after which a connection is closed; 0 = never.
     pub timeout_s: u64,
@@ -38,7 +40,6 @@ impl Limits {
     pub fn of(config: &Config) -> Limits {
         let output = config.output_limits().normal;
         Limits {
-            // Spread by the kernel: a core may hold all of them.
             clients_max: config.clients_max(),
             timeout_s: config.timeout().map_or(0, |timeout| timeout.as_secs()),
             keepalive_s: config
@@ -90,6 +91,8 @@ pub struct Connections {
     cores: usize,
     accepted: u64,
     counters: Counters,
+    /// Connections of all cores.
+    open_everywhere: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -100,7 +103,14 @@ struct Place {
 
 impl Connections {
     /// The connections of core `core` of `cores`, accepted on `listeners` once the node serves.
-    pub fn new(listeners: Vec<TcpListener>, limits: Limits, core: usize, cores: usize) -> Self {
+    /// `open_everywhere` is counted by all cores together.
+    pub fn new(
+        listeners: Vec<TcpListener>,
+        limits: Limits,
+        core: usize,
+        cores: usize,
+        open_everywhere: Arc<AtomicUsize>,
+    ) -> Self {
         Connections {
             listeners,
             places: Vec::new(),
@@ -119,6 +129,7 @@ impl Connections {
             cores,
             accepted: 0,
             counters: Counters::default(),
+            open_everywhere,
         }
     }
 
@@ -136,7 +147,9 @@ impl Connections {
     fn accepted(&mut self, ring: &Ring, fd: RawFd, now_ms: u64) {
         // SAFETY: the kernel just made this descriptor for us.
         let socket = unsafe { Socket::accepted(fd, self.limits.keepalive_s) };
-        if self.count >= self.limits.clients_max || self.places.len() >= PLACES_MAX {
+        let open_everywhere = self.open_everywhere.fetch_add(1, Ordering::Relaxed);
+        if open_everywhere >= self.limits.clients_max || self.places.len() >= PLACES_MAX {
+            self.open_everywhere.fetch_sub(1, Ordering::Relaxed);
             self.counters.connections_rejected += 1;
             socket.send_last(b"-ERR max number of clients reached\r\n");
             return;
@@ -281,6 +294,7 @@ impl Connections {
             place.generation = place.generation.wrapping_add(1);
             self.free.push((id & (PLACES_MAX as u64 - 1)) as u32);
             self.count -= 1;
+            self.open_everywhere.fetch_sub(1, Ordering::Relaxed);
         }
     }
 

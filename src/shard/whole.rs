@@ -90,7 +90,7 @@ pub fn transaction_over(
                 places.push((shard_of(slot_of(key), shards), db, key.to_vec()));
             });
             // One draw for each command, however many shards it runs on.
-            let seed = rng.next();
+            let seed = rng.number();
             let run = |keyspaces: &mut [Keyspace], shard: usize| {
                 let mut context = Context {
                     keyspace: &mut keyspaces[shard],

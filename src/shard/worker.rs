@@ -37,6 +37,9 @@ pub trait Host {
     );
 }
 
+/// A key and its database.
+type NamedKey = (u8, Vec<u8>);
+
 /// A read that waits until a key is home.
 struct HeldRead {
     origin: usize,
@@ -519,7 +522,7 @@ impl Shard {
             self.coordinate_whole(command, args, loans, host);
             return Step::Done;
         }
-        let mut borrowed: Vec<(usize, Vec<(u8, Vec<u8>)>)> = Vec::new();
+        let mut borrowed: Vec<(usize, Vec<NamedKey>)> = Vec::new();
         for (from, loan) in loans {
             let Loan::Keys(lent) = loan else { continue };
             let mut names = Vec::with_capacity(lent.len());

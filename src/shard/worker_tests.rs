@@ -236,7 +236,7 @@ impl Author {
             id,
             index: self.index,
             now_ms: NOW_MS + id * 1000,
-            seed: self.rng.next(),
+            seed: self.rng.number(),
             payload: std::mem::take(&mut self.payload).into(),
             parts: std::mem::take(&mut self.parts),
             capture: None,

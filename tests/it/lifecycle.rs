@@ -173,7 +173,9 @@ fn a_checkpoint_stays_too() {
             }
             wire.replies(200);
         }
-        assert_eq!(wire.run("SAVE"), ok());
+        eventually("no other checkpoint is under way", || {
+            wire.run("SAVE") == ok()
+        });
         wire.run("SET after checkpoint");
         let before = digest(&server);
         assert_eq!(server.stop(libc::SIGTERM).code, Some(0));
@@ -209,7 +211,7 @@ fn the_number_of_cores_may_change() {
         assert_eq!(digest(&server), before, "{cores} cores");
         let mut wire = server.wire();
         assert_eq!(wire.run("DBSIZE"), integer(580));
-        assert_eq!(wire.run("INCR restarts").int() > 0, true);
+        assert!(wire.run("INCR restarts").int() > 0);
         wire.run("DEL restarts");
     }
 }

@@ -7,7 +7,10 @@
 
 mod kit;
 
+mod clients;
+mod connections;
 mod expiry;
 mod lifecycle;
 mod protocol;
+mod settings;
 mod transactions;

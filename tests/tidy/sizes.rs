@@ -6,7 +6,10 @@ use crate::source::{report, sources};
 const FILE_LINES_MAX: usize = 600;
 
 /// Files that are longer and have yet to be split, with the length that they may not pass.
-const LONG_FILES: &[(&str, usize)] = &[("src/shard/worker.rs", 750)];
+const LONG_FILES: &[(&str, usize)] = &[
+    ("src/shard/worker.rs", 700),
+    ("src/shard/worker_tests.rs", 800),
+];
 
 /// Lines of a function, from its `fn` to its closing brace.
 const FUNCTION_LINES_MAX: usize = 90;

@@ -183,18 +183,18 @@ fn argument(rng: &mut Rng, kind: &str) -> String {
     match kind {
         "k" => pick(rng, &["a", "b", "c", "ab", "abc"]).into(),
         "v" => match rng.below(4) {
-            0 => (rng.next() as i64 >> rng.below(64)).to_string(),
+            0 => (rng.number() as i64 >> rng.below(64)).to_string(),
             1 => "ab".repeat(rng.below(30)),
             2 => "".into(),
             _ => pick(rng, &["x", "hello", "01", " 1", "-0", "1.5", "3.0e3"]).into(),
         },
         "n" => (rng.below(41) as i64 - 20).to_string(),
-        "i" => (rng.next() as i64 >> rng.below(64)).to_string(),
+        "i" => (rng.number() as i64 >> rng.below(64)).to_string(),
         "f" => {
-            let number = rng.next() as i64 >> rng.below(64);
+            let number = rng.number() as i64 >> rng.below(64);
             let scale = rng.below(12);
             match rng.below(4) {
-                0 => format!("{number}.{}", rng.next() >> rng.below(64)),
+                0 => format!("{number}.{}", rng.number() >> rng.below(64)),
                 1 => format!("{}e-{scale}", number % 1_000_000),
                 2 => format!("{}e{}", number % 1000, scale * 3),
                 _ => format!("0.{}", rng.below(100)),

@@ -226,7 +226,7 @@ mod tests {
                 let at = rng.below(dump.len());
                 match rng.below(3) {
                     0 => dump[at] ^= 1 << rng.below(8),
-                    1 => dump[at] = rng.next() as u8,
+                    1 => dump[at] = rng.number() as u8,
                     _ => dump.truncate(at + 1),
                 }
             }

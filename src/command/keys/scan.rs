@@ -140,7 +140,7 @@ pub(super) fn scan<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outcome<
 }
 
 pub(super) fn randomkey<'k>(context: &'k mut Context<'_>, _args: Args<'_>) -> Outcome<'k> {
-    let seeds: [u64; DRAWS_MAX] = std::array::from_fn(|_| context.rng.next());
+    let seeds: [u64; DRAWS_MAX] = std::array::from_fn(|_| context.rng.number());
     let context = &*context;
     let table = context.database().table();
     let is_there = |entry: &&Entry| !entry.is_expired(context.now_ms);

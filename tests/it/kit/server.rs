@@ -64,10 +64,6 @@ impl Server {
         self.port
     }
 
-    pub fn cores(&self) -> usize {
-        self.cores
-    }
-
     pub fn pid(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
     }

@@ -105,8 +105,9 @@ impl Wire {
 
     /// Whether a PING is answered, now or once the dataset is loaded.
     pub fn try_ping(&mut self) -> bool {
-        let sent = self.stream.write_all(b"PING\r\n").is_ok();
-        sent && self.fill().is_ok_and(|bytes| bytes > 0) && self.came.starts_with(b"+PONG")
+        let sent = self.stream.write_all(b"PING\r\nQUIT\r\n").is_ok();
+        // Read to its end: the server has let go of the connection then.
+        sent && self.rest() == b"+PONG\r\n+OK\r\n"
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {

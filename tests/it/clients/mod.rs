@@ -1,0 +1,69 @@
+//! The clients that people have, against the real binary: each script is a file beside this one.
+//!
+//! `scripts/install` puts redis-py into `.venv` and the JavaScript clients into `node_modules`
+//! here; Debian has the rest. What is missing is a failure, not a silent pass.
+
+mod benchmark;
+mod command_line;
+mod redis_rs;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::kit::{Server, on_each};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a program that may take two minutes, and answers what it wrote.
+///
+/// # Panics
+/// When it fails, with everything that it wrote.
+fn run(program: &Path, args: &[String], input: Option<PathBuf>) -> String {
+    let stdin = match input {
+        Some(path) => Stdio::from(std::fs::File::open(path).unwrap()),
+        None => Stdio::null(),
+    };
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new("timeout")
+        .args(["--kill-after=5", "120"])
+        .arg(program)
+        .args(args)
+        .stdin(stdin)
+        .output()
+        .expect("coreutils' timeout runs");
+    let stdout = String::from_utf8_lossy(&stdout).into_owned();
+    assert!(
+        status.success(),
+        "{} {args:?}: {status}; scripts/install installs the clients\n{stdout}\n{}",
+        program.display(),
+        String::from_utf8_lossy(&stderr)
+    );
+    stdout
+}
+
+fn run_script(interpreter: &Path, script: &str, server: &Server) {
+    let path = root().join("tests/it/clients").join(script);
+    let args = [path.display().to_string(), server.port().to_string()];
+    let said = run(interpreter, &args, None);
+    assert!(said.contains("all well"), "{said}");
+}
+
+#[test]
+fn redis_py() {
+    on_each(|server| run_script(&root().join(".venv/bin/python"), "redis_py.py", &server));
+}
+
+#[test]
+fn ioredis() {
+    on_each(|server| run_script(Path::new("node"), "ioredis.js", &server));
+}
+
+#[test]
+fn node_redis() {
+    on_each(|server| run_script(Path::new("node"), "node_redis.js", &server));
+}
