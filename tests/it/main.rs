@@ -9,5 +9,6 @@ mod kit;
 
 mod expiry;
 mod lifecycle;
+mod order;
 mod protocol;
 mod transactions;
