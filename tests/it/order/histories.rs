@@ -19,6 +19,10 @@ const KEYS: u64 = 6;
 /// Transactions in which a generation of keys is used.
 const GENERATION: u64 = 60;
 
+/// Transactions after which a history is long enough: what adya derives from registers grows with
+/// the square of it.
+const TRANSACTIONS_MAX: u64 = 2500;
+
 /// A part of a transaction, with what came back.
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
@@ -234,7 +238,7 @@ fn act(server: &Server, process: u64, workload: Workload, recorder: &Recorder, e
     let mut wire = server.wire();
     let mut seed = Seed::new(process);
     let mut values = 0;
-    while Instant::now() < end {
+    while Instant::now() < end && recorder.transactions() < TRANSACTIONS_MAX {
         let generation = recorder.transactions() / GENERATION;
         let parts = make(&mut seed, workload, generation, &mut values, process);
         recorder.note(process, Kind::Invoke, &parts);

@@ -1,6 +1,7 @@
 //! The order of things: what one connection may rely on, and what many may.
 //!
 //! - `pipeline`: random requests of one connection, exact replies from a sequential model.
+//! - `session`: what belongs to a connection stays in its place, and nothing is lost by a restart.
 //! - `registers`: single keys under many connections are linearizable (checked by `porcupine`).
 //! - `histories`: transactions over several shards under many connections are strictly
 //!   serializable (checked by `adya`).
@@ -13,6 +14,7 @@ mod model;
 mod pipeline;
 mod registers;
 mod seed;
+mod session;
 
 use crate::kit::Server;
 

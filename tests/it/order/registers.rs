@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use porcupine::{CheckResult, Model, Operation, check_operations_timeout};
+use porcupine_rs::{CheckResult, Model, Operation, check_operations_timeout};
 
 use super::on_each_layout;
 use super::seed::Seed;
