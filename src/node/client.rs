@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use crate::command::Outcome;
 use crate::config::{Config, Name};
 use crate::limits::REPLIES_OUTSTANDING_MAX;
 use crate::resp::{Error, Protocol, Reply, encode, encode_bulk, parse_int};

@@ -11,7 +11,8 @@ use std::ops::Range;
 
 use super::*;
 use crate::command::golden::grammar::{COLLECTIONS, STRINGS, draw};
-use crate::command::{EXEC, Keys, VERSION, Watched, by_name, write_watched};
+use crate::command::{EXEC, Keys, VERSION, by_name, write_watched};
+use crate::session::Watched;
 use crate::shard::Part;
 use crate::value::Digest;
 
