@@ -194,7 +194,11 @@ impl Connection {
         while wire.ahead.len() < AHEAD && at < bytes.len() {
             let decoder = own.as_deref_mut().unwrap_or(&mut wire.decoder);
             let rest = &bytes[at..];
-            let (used, inline) = match decoder.decode(rest)? {
+            let decoded = decoder.decode(rest).inspect_err(|_| {
+                // It may be the core's own: the next connection begins anew.
+                *decoder = Decoder::default();
+            })?;
+            let (used, inline) = match decoded {
                 Decoded::Request(used) => (used, false),
                 Decoded::Inline(used) => (used, true),
                 Decoded::Incomplete => {

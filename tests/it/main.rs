@@ -11,6 +11,7 @@ mod clients;
 mod connections;
 mod expiry;
 mod lifecycle;
+mod order;
 mod protocol;
 mod settings;
 mod transactions;

@@ -1,0 +1,393 @@
+//! Transactions over several shards under many connections: strictly serializable, as `adya`
+//! checks it.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use adya::{History, Opts, Report, Valid, Workload};
+
+use super::on_each_layout;
+use super::seed::Seed;
+use crate::kit::{Server, Value, Wire};
+
+const CONNECTIONS: u64 = 6;
+
+/// Keys that are in use at a time. Once a key has had its share it makes room for a new one: lists
+/// stay short.
+const KEYS: u64 = 6;
+
+/// Transactions in which a generation of keys is used.
+const GENERATION: u64 = 60;
+
+/// Transactions after which a history is long enough: what adya derives from registers grows with
+/// the square of it.
+const TRANSACTIONS_MAX: u64 = 2500;
+
+/// A part of a transaction, with what came back.
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Append(u64, u64),
+    Write(u64, u64),
+    List(u64, Vec<u64>),
+    Read(u64, Option<u64>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Invoke,
+    Ok,
+    Fail,
+}
+
+#[derive(Clone, Debug)]
+struct Event {
+    process: u64,
+    kind: Kind,
+    parts: Vec<Part>,
+}
+
+/// What happened, in the order of real time: an invocation is noted before its request is sent, a
+/// completion when its reply is there.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<Event>>);
+
+impl Recorder {
+    fn note(&self, process: u64, kind: Kind, parts: &[Part]) {
+        self.0.lock().unwrap().push(Event {
+            process,
+            kind,
+            parts: parts.to_vec(),
+        });
+    }
+
+    fn transactions(&self) -> u64 {
+        self.0.lock().unwrap().len() as u64 / 2
+    }
+}
+
+/// As adya reads it: a line for each event.
+fn lines(events: &[Event]) -> String {
+    let part = |part: &Part, kind: Kind| match part {
+        Part::Append(key, value) => format!("[\"append\",{key},{value}]"),
+        Part::Write(key, value) => format!("[\"w\",{key},{value}]"),
+        Part::List(key, _) | Part::Read(key, _) if kind != Kind::Ok => {
+            format!("[\"r\",{key},null]")
+        }
+        Part::List(key, values) => format!("[\"r\",{key},{values:?}]"),
+        Part::Read(key, None) => format!("[\"r\",{key},null]"),
+        Part::Read(key, Some(value)) => format!("[\"r\",{key},{value}]"),
+    };
+    let line = |(index, event): (usize, &Event)| {
+        let parts: Vec<String> = event
+            .parts
+            .iter()
+            .map(|one| part(one, event.kind))
+            .collect();
+        let kind = format!("{:?}", event.kind).to_lowercase();
+        format!(
+            "{{\"type\":\"{kind}\",\"f\":\"txn\",\"process\":{},\"index\":{index},\"value\":[{}]}}\n",
+            event.process,
+            parts.join(",")
+        )
+    };
+    events.iter().enumerate().map(line).collect()
+}
+
+fn check(events: &[Event], workload: Workload) -> Report {
+    let history = History::from_json(&lines(events)).expect("our own lines");
+    let options = Opts {
+        timeout: Duration::from_secs(20),
+        // Every key is a register that one command reads or writes at a time: `registers` holds
+        // the server to that.
+        linearizable_keys: true,
+        wfr_keys: false,
+        ..Opts::default()
+    };
+    adya::check(&history, workload, &options)
+}
+
+fn expect_valid(events: &[Event], workload: Workload) {
+    let report = check(events, workload);
+    assert_eq!(
+        report.valid,
+        Valid::True,
+        "{:?} {:?}",
+        report.anomaly_types,
+        report.anomalies
+    );
+}
+
+fn expect_refusal(events: &[Event], workload: Workload, what: &str) {
+    let report = check(events, workload);
+    assert_eq!(report.valid, Valid::False, "{what} went unseen");
+}
+
+fn number(value: &Value) -> u64 {
+    value.text().parse().expect("a number that we wrote")
+}
+
+fn numbers(value: &Value) -> Vec<u64> {
+    value.elements().iter().map(number).collect()
+}
+
+/// Does a transaction's parts, the last one's reply last. `None` where what it watched was changed.
+fn run(wire: &mut Wire, parts: &[Part], seed: &mut Seed) -> Option<Vec<Part>> {
+    let words = |part: &Part| match part {
+        Part::Append(key, value) => format!("RPUSH list:{key} {value}"),
+        Part::List(key, _) => format!("LRANGE list:{key} 0 -1"),
+        Part::Write(key, value) => format!("SET text:{key} {value}"),
+        Part::Read(key, _) => format!("GET text:{key}"),
+    };
+    let came = |part: &Part, reply: &Value| match part {
+        Part::List(key, _) => Part::List(*key, numbers(reply)),
+        Part::Read(key, _) if *reply == Value::Nil => Part::Read(*key, None),
+        Part::Read(key, _) => Part::Read(*key, Some(number(reply))),
+        part => part.clone(),
+    };
+    if let [part] = parts {
+        let reply = wire.run(&words(part));
+        return Some(vec![came(part, &reply)]);
+    }
+    // Read beforehand, and the rest only if that still holds.
+    let watched = match parts[0] {
+        Part::List(key, _) if seed.below(3) == 0 => Some(key),
+        _ => None,
+    };
+    let (mut done, mut rest) = (Vec::new(), parts);
+    if let Some(key) = watched {
+        wire.run(&format!("WATCH list:{key}"));
+        let reply = wire.run(&words(&parts[0]));
+        done.push(came(&parts[0], &reply));
+        rest = &parts[1..];
+    }
+    wire.run("MULTI");
+    for part in rest {
+        wire.run(&words(part));
+    }
+    match wire.run("EXEC") {
+        Value::Nil => None,
+        Value::Array(replies) => {
+            done.extend(
+                rest.iter()
+                    .zip(&replies)
+                    .map(|(part, reply)| came(part, reply)),
+            );
+            Some(done)
+        }
+        other => panic!("EXEC: {other:?}"),
+    }
+}
+
+/// MSET and MGET, where all parts are of one kind.
+fn run_many(wire: &mut Wire, parts: &[Part]) -> Vec<Part> {
+    let mut words = match parts[0] {
+        Part::Write(..) => "MSET".to_string(),
+        _ => "MGET".to_string(),
+    };
+    for part in parts {
+        match part {
+            Part::Write(key, value) => words += &format!(" text:{key} {value}"),
+            Part::Read(key, _) => words += &format!(" text:{key}"),
+            _ => unreachable!("texts only"),
+        }
+    }
+    match wire.run(&words) {
+        Value::Array(replies) => parts
+            .iter()
+            .zip(&replies)
+            .map(|(part, reply)| match (part, reply) {
+                (Part::Read(key, _), Value::Nil) => Part::Read(*key, None),
+                (Part::Read(key, _), reply) => Part::Read(*key, Some(number(reply))),
+                _ => unreachable!("MGET reads"),
+            })
+            .collect(),
+        _ => parts.to_vec(),
+    }
+}
+
+/// What a transaction of `process` is made of; all keys in it differ where they must.
+fn make(
+    seed: &mut Seed,
+    workload: Workload,
+    generation: u64,
+    values: &mut u64,
+    process: u64,
+) -> Vec<Part> {
+    let mut keys: Vec<u64> = (0..KEYS).map(|key| generation * KEYS + key).collect();
+    for at in (1..keys.len()).rev() {
+        keys.swap(at, seed.below(at + 1));
+    }
+    let count = 1 + seed.below(4);
+    let writes = seed.below(2) == 0;
+    keys.truncate(count);
+    keys.into_iter()
+        .map(|key| {
+            *values += 1;
+            let value = process << 32 | *values;
+            match workload {
+                Workload::ListAppend if seed.below(2) == 0 => Part::Append(key, value),
+                Workload::ListAppend => Part::List(key, Vec::new()),
+                Workload::RwRegister if writes => Part::Write(key, value),
+                Workload::RwRegister => Part::Read(key, None),
+            }
+        })
+        .collect()
+}
+
+fn act(server: &Server, process: u64, workload: Workload, recorder: &Recorder, end: Instant) {
+    let mut wire = server.wire();
+    let mut seed = Seed::new(process);
+    let mut values = 0;
+    while Instant::now() < end && recorder.transactions() < TRANSACTIONS_MAX {
+        let generation = recorder.transactions() / GENERATION;
+        let parts = make(&mut seed, workload, generation, &mut values, process);
+        recorder.note(process, Kind::Invoke, &parts);
+        let done = match workload {
+            Workload::ListAppend => run(&mut wire, &parts, &mut seed),
+            Workload::RwRegister if seed.below(3) == 0 => run(&mut wire, &parts, &mut seed),
+            Workload::RwRegister => Some(run_many(&mut wire, &parts)),
+        };
+        match done {
+            Some(done) => recorder.note(process, Kind::Ok, &done),
+            None => recorder.note(process, Kind::Fail, &parts),
+        }
+    }
+}
+
+fn record(server: &Server, workload: Workload, length: Duration) -> Vec<Event> {
+    let recorder = Recorder::default();
+    let end = Instant::now() + length;
+    std::thread::scope(|scope| {
+        for process in 1..=CONNECTIONS {
+            let recorder = &recorder;
+            scope.spawn(move || act(server, process, workload, recorder, end));
+        }
+    });
+    recorder.0.into_inner().unwrap()
+}
+
+/// Place of the invocation that belongs to the completion at `at`.
+fn invocation_of(events: &[Event], at: usize) -> usize {
+    let process = events[at].process;
+    events[..at]
+        .iter()
+        .rposition(|one| one.process == process && one.kind == Kind::Invoke)
+        .expect("what completes was invoked")
+}
+
+/// Takes the last element from a list that was read, though its append was acknowledged before the
+/// read was asked for.
+fn with_a_stale_read(events: &[Event]) -> Vec<Event> {
+    let mut events = events.to_vec();
+    for at in (0..events.len()).rev() {
+        if events[at].kind != Kind::Ok {
+            continue;
+        }
+        let [Part::List(key, values)] = &events[at].parts[..] else {
+            continue;
+        };
+        let Some(last) = values.last() else {
+            continue;
+        };
+        let append = Part::Append(*key, *last);
+        let asked = invocation_of(&events, at);
+        let known = events[..asked]
+            .iter()
+            .any(|one| one.kind == Kind::Ok && one.parts.contains(&append));
+        // Somebody else must have read it in full: that is how the order of the list is known.
+        let full = events.iter().enumerate().any(|(other, one)| {
+            other != at
+                && one.kind == Kind::Ok
+                && one.parts.iter().any(
+                    |part| matches!(part, Part::List(other, list) if other == key && list.contains(last)),
+                )
+        });
+        if known && full {
+            if let Part::List(_, values) = &mut events[at].parts[0] {
+                values.pop();
+            }
+            return events;
+        }
+    }
+    panic!("no read of a list behind its last append");
+}
+
+/// Splits an MSET: a read of two of its keys answers the one as written and the other as it was
+/// before.
+fn with_half_a_write(events: &[Event]) -> Vec<Event> {
+    let mut events = events.to_vec();
+    for at in 0..events.len() {
+        if events[at].kind != Kind::Ok || events[at].parts.len() < 2 {
+            continue;
+        }
+        let reads: Vec<(u64, u64)> = events[at]
+            .parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Read(key, Some(value)) => Some((*key, *value)),
+                _ => None,
+            })
+            .collect();
+        let together = events.iter().find(|one| {
+            let wrote = |(key, value): &&(u64, u64)| one.parts.contains(&Part::Write(*key, *value));
+            one.kind == Kind::Ok && reads.iter().filter(wrote).count() >= 2
+        });
+        let Some(writer) = together else { continue };
+        let (key, value) = *reads
+            .iter()
+            .rfind(|(key, value)| writer.parts.contains(&Part::Write(*key, *value)))
+            .expect("two of them");
+        for part in &mut events[at].parts {
+            if *part == Part::Read(key, Some(value)) {
+                *part = Part::Read(key, None);
+            }
+        }
+        return events;
+    }
+    panic!("no read of two keys that were written together");
+}
+
+#[test]
+fn appends_and_reads_over_shards_are_strictly_serializable() {
+    on_each_layout(&[], |server| appends(server, Duration::from_secs(3)));
+}
+
+fn appends(server: &Server, length: Duration) {
+    let events = record(server, Workload::ListAppend, length);
+    eprintln!("{} events at {} cores", events.len(), server.cores());
+    assert!(events.len() > 200);
+    expect_valid(&events, Workload::ListAppend);
+    expect_refusal(
+        &with_a_stale_read(&events),
+        Workload::ListAppend,
+        "a stale read",
+    );
+}
+
+#[test]
+fn mset_and_mget_over_shards_are_strictly_serializable() {
+    on_each_layout(&[], |server| texts(server, Duration::from_secs(3)));
+}
+
+fn texts(server: &Server, length: Duration) {
+    let events = record(server, Workload::RwRegister, length);
+    eprintln!("{} events at {} cores", events.len(), server.cores());
+    assert!(events.len() > 200);
+    expect_valid(&events, Workload::RwRegister);
+    expect_refusal(
+        &with_half_a_write(&events),
+        Workload::RwRegister,
+        "half an MSET",
+    );
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn transactions_are_strictly_serializable_at_length() {
+    for durability in ["low", "high"] {
+        on_each_layout(&["--durability", durability], |server| {
+            appends(server, Duration::from_secs(20));
+            texts(server, Duration::from_secs(20));
+        });
+    }
+}
