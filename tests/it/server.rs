@@ -1,0 +1,192 @@
+//! The binary under test: started on a directory, watched, killed.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::wire::{Connection, Value};
+
+/// A start with a large log, under load from other tests, may take this long.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longest that a reply may take.
+const REPLY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running node; killed when it is dropped.
+pub struct Node {
+    child: Child,
+    pub port: u16,
+    output: PathBuf,
+}
+
+/// How a node ended that was expected to end by itself.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub output: String,
+}
+
+/// A port that nobody listened on a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .expect("a free port")
+}
+
+/// The command that starts the binary: `wrapper` goes before it, `args` behind. What it says
+/// goes to a file of its own.
+fn command(wrapper: &[&str], args: &[String]) -> (Command, PathBuf) {
+    static OUTPUTS: AtomicU64 = AtomicU64::new(0);
+    let number = OUTPUTS.fetch_add(1, Ordering::Relaxed);
+    let name = format!("quorate-it-{}-{number}", std::process::id());
+    let output = std::env::temp_dir().join(name);
+    let binary = env!("CARGO_BIN_EXE_quorate");
+    let mut command = match wrapper.split_first() {
+        None => Command::new(binary),
+        Some((program, rest)) => {
+            let mut command = Command::new(program);
+            command.args(rest).arg(binary);
+            command
+        }
+    };
+    let file = File::create(&output).expect("a file for the output");
+    let same = file.try_clone().expect("a file for the output");
+    command.args(args).stdin(Stdio::null());
+    command.stdout(file).stderr(same);
+    // SAFETY: prctl is async-signal-safe and touches nothing of this process.
+    unsafe {
+        command.pre_exec(|| {
+            // A test that dies leaves no node behind.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    (command, output)
+}
+
+fn arguments(directory: &Path, port: u16, args: &[&str]) -> Vec<String> {
+    let port = port.to_string();
+    let directory = directory.to_str().expect("a directory in UTF-8");
+    ["--port", &port, "--dir", directory]
+        .into_iter()
+        .chain(args.iter().copied())
+        .map(String::from)
+        .collect()
+}
+
+/// Runs the binary until it ends by itself. See [`Node::start`].
+///
+/// # Panics
+/// When it is still running after a while, or has panicked.
+pub fn run_to_end(wrapper: &[&str], directory: &Path, port: u16, args: &[&str]) -> Ended {
+    let mut node = Node::start_wrapped(wrapper, directory, port, args);
+    node.wait_for_end()
+}
+
+impl Node {
+    /// Starts a node on `directory` with `args` behind `--port` and `--dir`. Does not wait.
+    pub fn start(directory: &Path, args: &[&str]) -> Node {
+        Node::start_wrapped(&[], directory, free_port(), args)
+    }
+
+    /// As [`Node::start`], by another program that executes it, and on a given port.
+    pub fn start_wrapped(wrapper: &[&str], directory: &Path, port: u16, args: &[&str]) -> Node {
+        let (mut command, output) = command(wrapper, &arguments(directory, port, args));
+        Node {
+            child: command.spawn().expect("the binary starts"),
+            port,
+            output,
+        }
+    }
+
+    /// A connection, as soon as the node answers on it.
+    ///
+    /// # Panics
+    /// When it ends instead, or takes too long.
+    pub fn connect(&mut self) -> Connection {
+        let begun = Instant::now();
+        loop {
+            if let Ok(mut connection) = Connection::open(self.port, REPLY_PATIENCE)
+                && connection.call(&["PING"]).ok() == Some(Value::Simple("PONG".into()))
+            {
+                return connection;
+            }
+            let ended = self.child.try_wait().expect("the state of the node");
+            if ended.is_some() || begun.elapsed() > START_PATIENCE {
+                panic!("the node does not serve ({ended:?}):\n{}", self.output());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Everything that the node wrote so far.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.output).unwrap_or_default()).into_owned()
+    }
+
+    /// Ends the node as a power switch for processes does.
+    ///
+    /// # Panics
+    /// When it has ended or panicked before.
+    pub fn kill(mut self) {
+        let ended = self.child.try_wait().expect("the state of the node");
+        assert!(ended.is_none(), "ended by itself:\n{}", self.output());
+        self.child.kill().expect("a kill");
+        self.child.wait().expect("the end of the node");
+        self.check_output();
+    }
+
+    /// Stops the node as a service manager does.
+    ///
+    /// # Panics
+    /// When it does not stop cleanly.
+    pub fn stop(mut self) -> String {
+        self.signal(libc::SIGTERM);
+        let ended = self.wait_for_end();
+        assert!(ended.status.success(), "a clean stop:\n{}", ended.output);
+        ended.output
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: the process is our child and was not waited for, so the id is still its own.
+        unsafe { libc::kill(self.child.id() as i32, signal) };
+    }
+
+    /// Waits until the node ends by itself.
+    ///
+    /// # Panics
+    /// When it does not, or has panicked.
+    pub fn wait_for_end(&mut self) -> Ended {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the state of the node") {
+                self.check_output();
+                let output = self.output();
+                return Ended { status, output };
+            }
+            let late = begun.elapsed() > START_PATIENCE;
+            assert!(!late, "still running:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Nothing that a node meets may make it panic.
+    fn check_output(&self) {
+        let output = self.output();
+        let defect = output.contains("panicked") || output.contains("defect");
+        assert!(!defect, "a panic:\n{output}");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.output);
+    }
+}
