@@ -361,7 +361,11 @@ mod tests {
         assert!(database.take_due(4, 9).is_empty());
         for now_ms in [5, 5 + EXPIRE_AGAIN_MS] {
             assert_eq!(database.take_due(now_ms, 9).len(), 1);
-            assert!(database.take_due(now_ms + EXPIRE_AGAIN_MS - 1, 9).is_empty());
+            assert!(
+                database
+                    .take_due(now_ms + EXPIRE_AGAIN_MS - 1, 9)
+                    .is_empty()
+            );
         }
         assert!(database.remove_expired(b"key", 5, 2));
         assert!(database.take_due(u64::MAX, 9).is_empty());

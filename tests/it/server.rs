@@ -108,17 +108,29 @@ impl Node {
     /// # Panics
     /// When it ends instead, or takes too long.
     pub fn connect(&mut self) -> Connection {
+        match self.serve_or_end() {
+            Ok(connection) => connection,
+            Err(ended) => panic!("the node ended, {}:\n{}", ended.status, ended.output),
+        }
+    }
+
+    /// A connection, as soon as the node answers on it; or how it ended instead.
+    ///
+    /// # Panics
+    /// When it takes too long, or has panicked.
+    pub fn serve_or_end(&mut self) -> Result<Connection, Ended> {
         let begun = Instant::now();
         loop {
             if let Ok(mut connection) = Connection::open(self.port, REPLY_PATIENCE)
                 && connection.call(&["PING"]).ok() == Some(Value::Simple("PONG".into()))
             {
-                return connection;
+                return Ok(connection);
             }
-            let ended = self.child.try_wait().expect("the state of the node");
-            if ended.is_some() || begun.elapsed() > START_PATIENCE {
-                panic!("the node does not serve ({ended:?}):\n{}", self.output());
+            if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                return Err(self.wait_for_end());
             }
+            let late = begun.elapsed() > START_PATIENCE;
+            assert!(!late, "the node does not serve:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
