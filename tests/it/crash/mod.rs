@@ -74,6 +74,27 @@ fn long() {
     }
 }
 
+/// A directory that stays when its test fails.
+struct Evidence(Option<tempfile::TempDir>);
+
+impl Evidence {
+    fn path(&self) -> &Path {
+        self.0
+            .as_ref()
+            .map_or(Path::new(""), |directory| directory.path())
+    }
+}
+
+impl Drop for Evidence {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(directory) = self.0.take()
+        {
+            eprintln!("the files are kept in {}", directory.keep().display());
+        }
+    }
+}
+
 /// One directory through `rounds` lives of its node.
 fn lives(durability: &str, backend: &str, rounds: u64) {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -82,7 +103,7 @@ fn lives(durability: &str, backend: &str, rounds: u64) {
         Err(_) => clock.map_or(0, |time| time.as_nanos() as u64),
     };
     eprintln!("{durability} on {backend}: {SEED_VARIABLE}={seed}");
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = Evidence(Some(tempfile::tempdir().expect("a directory")));
     let mut random = Random::new(seed);
     let mut writers: Vec<Writer> = DATABASES
         .iter()
@@ -108,11 +129,8 @@ fn lives(durability: &str, backend: &str, rounds: u64) {
         let args = [&levels[..], &SMALL, cores].concat();
         let result = life(directory.path(), &args, &mut writers, &mut random);
         if let Err(why) = result {
-            let kept = directory.keep();
             panic!(
-                "{durability} on {backend}, round {round} {cores:?}, {SEED_VARIABLE}={seed}, \
-                 the files are in {}: {why}",
-                kept.display()
+                "{durability} on {backend}, round {round}, {args:?}, {SEED_VARIABLE}={seed}: {why}"
             );
         }
     }
