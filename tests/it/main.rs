@@ -5,13 +5,11 @@
 //! Most run at one core and at four shards (unpinned where the machine has fewer CPUs). Tests that
 //! take long are ignored; `scripts/test --long` runs them.
 
-mod crash;
-mod failure;
 mod kit;
-mod server;
-mod wire;
 
+mod crash;
 mod expiry;
+mod failure;
 mod lifecycle;
 mod protocol;
 mod transactions;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::commands::Step;
 use super::model::{Bytes, Content, Deadline, Entry, Model, Moment};
 use super::writer::{Writer, now_ms, shown};
-use crate::wire::{Connection, Value, encode};
+use crate::kit::{Connection, Value, encode, ok};
 
 /// Expired keys are removed about ten times a second.
 const EXPIRY_MS_MAX: u64 = 10_000;
@@ -21,11 +21,15 @@ type Dataset = BTreeMap<Bytes, Entry>;
 pub fn read_back(connection: &mut Connection, database: usize) -> Result<Dataset, String> {
     let broken = |error: std::io::Error| format!("reading back: {error}");
     let selected = connection.ask(&format!("SELECT {database}"));
-    if selected != Value::ok() {
+    if selected != ok() {
         return Err(format!("SELECT {database}: {selected:?}"));
     }
     let keys = connection.ask("KEYS *");
-    let keys: Vec<Bytes> = keys.items().iter().map(|key| key.bytes().into()).collect();
+    let keys: Vec<Bytes> = keys
+        .elements()
+        .iter()
+        .map(|key| key.bytes().into())
+        .collect();
     let mut request = Vec::new();
     for key in &keys {
         encode(&[b"TYPE".as_slice(), key], &mut request);
@@ -69,18 +73,18 @@ fn content(connection: &mut Connection, key: &[u8], kind: &str) -> std::io::Resu
         "string" => Content::Text(call(&["GET", "KEY"])?.bytes().into()),
         "list" => {
             let items = call(&["LRANGE", "KEY", "0", "-1"])?;
-            Content::List(items.items().iter().map(bytes).collect())
+            Content::List(items.elements().iter().map(bytes).collect())
         }
         "set" => Content::Set(
             call(&["SMEMBERS", "KEY"])?
-                .items()
+                .elements()
                 .iter()
                 .map(bytes)
                 .collect(),
         ),
         "hash" => {
             let fields = call(&["HGETALL", "KEY"])?;
-            let pairs = fields.items().chunks(2);
+            let pairs = fields.elements().chunks(2);
             Content::Hash(
                 pairs
                     .map(|pair| (bytes(&pair[0]), bytes(&pair[1])))
@@ -89,7 +93,7 @@ fn content(connection: &mut Connection, key: &[u8], kind: &str) -> std::io::Resu
         }
         _ => {
             let members = call(&["ZRANGE", "KEY", "0", "-1", "WITHSCORES"])?;
-            let pairs = members.items().chunks(2);
+            let pairs = members.elements().chunks(2);
             Content::Scored(
                 pairs
                     .map(|pair| (bytes(&pair[0]), score(&pair[1])))

@@ -11,8 +11,7 @@ use memchr::memmem::{find, rfind};
 
 use super::SEED_VARIABLE;
 use super::random::Random;
-use crate::server::{Ended, Node, free_port, run_to_end};
-use crate::wire::Value;
+use crate::kit::{Ended, Node, Value, bulk, free_port, ok, run_to_end};
 
 const ARGS: [&str; 6] = [
     "--cores",
@@ -38,10 +37,10 @@ fn written(saved: usize, count: usize, end: End) -> tempfile::TempDir {
     let mut connection = node.connect();
     for number in 0..count {
         if number == saved && saved > 0 {
-            assert_eq!(connection.ask("SAVE"), Value::ok());
+            assert_eq!(connection.ask("SAVE"), ok());
         }
         let reply = connection.ask(&format!("SET key:{number} value:{number}:"));
-        assert_eq!(reply, Value::ok());
+        assert_eq!(reply, ok());
     }
     match end {
         End::Kill => node.kill(),
@@ -76,7 +75,7 @@ fn served(directory: &Path) -> (usize, String) {
     };
     for number in 0..count {
         let value = connection.ask(&format!("GET key:{number}"));
-        assert_eq!(value, Value::bulk(format!("value:{number}:")));
+        assert_eq!(value, bulk(format!("value:{number}:")));
     }
     (count as usize, node.stop())
 }
@@ -118,7 +117,7 @@ fn a_cut_tail_is_recovered_with_a_notice() {
         // What is written behind the cut stays.
         let mut node = Node::start(copy.path(), &ARGS);
         let reply = node.connect().ask("SET key:49 value:49:");
-        assert_eq!(reply, Value::ok());
+        assert_eq!(reply, ok());
         node.kill();
         assert_eq!(served(copy.path()).0, 50);
     }

@@ -17,8 +17,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::server::Node;
-use crate::wire::Value;
+use crate::kit::{Node, Value};
 use commands::{FLEETING_MS_MAX, Source};
 use model::Model;
 use random::Random;

@@ -6,7 +6,7 @@ mod strings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::wire::Value;
+use crate::kit::{Value, bulk, ok};
 
 pub type Bytes = Vec<u8>;
 
@@ -115,10 +115,9 @@ impl Model {
             return vec![None];
         }
         match self.keys.get(&command[1]).map(|entry| &entry.content) {
-            Some(Content::Set(members)) => members
-                .iter()
-                .map(|member| Some(Value::bulk(member)))
-                .collect(),
+            Some(Content::Set(members)) => {
+                members.iter().map(|member| Some(bulk(member))).collect()
+            }
             _ => vec![None],
         }
     }
@@ -160,7 +159,7 @@ impl Model {
                 None => Expected::Value(Value::Error("ERR no such key".into())),
                 Some(entry) => {
                     self.keys.insert(to.to_vec(), entry);
-                    Expected::Value(Value::ok())
+                    Expected::Value(ok())
                 }
             },
             ("RENAMENX", [from, to]) => {
@@ -203,7 +202,7 @@ impl Model {
             ("PEXPIRETIME", [key]) => Expected::DeadlineOf(key.to_vec()),
             ("FLUSHDB", []) => {
                 self.keys.clear();
-                Expected::Value(Value::ok())
+                Expected::Value(ok())
             }
             _ => unreachable!("{name} with {} arguments", args.len()),
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::commands::{Source, Step};
 use super::model::{Bytes, Model, Moment};
-use crate::wire::{Connection, Value, encode};
+use crate::kit::{Connection, Value, encode};
 
 /// A connection of the test, over the node's lives.
 pub struct Writer {

@@ -221,7 +221,7 @@ fn end_with_parent(command: &mut Command) {
 }
 
 /// A port that nobody listens on.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     let offset = (std::process::id() % 997) as u16 * 20;

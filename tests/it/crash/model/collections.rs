@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Bytes, Content, Deadline, Entry, Expected, Model, Outcome, WrongType, number};
-use crate::wire::Value;
+use crate::kit::{Value, bulk, ok};
 
 /// Makes the accessor of one type: the collection at a key, an empty one where there is none.
 macro_rules! accessor {
@@ -56,7 +56,7 @@ impl Model {
             ("LTRIM", [key, b"0", last]) => {
                 let keep = number(last) as usize + 1;
                 self.list(key)?.truncate(keep);
-                Expected::Value(Value::ok())
+                Expected::Value(ok())
             }
             ("LREM", [key, b"0", item]) => {
                 let list = self.list(key)?;
@@ -83,7 +83,7 @@ impl Model {
                 item.into()
             }
             ("LRANGE", [key, b"0", b"-1"]) => {
-                let items = self.list(key)?.iter().map(Value::bulk).collect();
+                let items = self.list(key)?.iter().map(bulk).collect();
                 Expected::Value(Value::Array(items))
             }
             _ => unreachable!("{name} with {} arguments", args.len()),
@@ -191,7 +191,7 @@ impl Model {
                 if let Some((member, score)) = least.map(|(member, score)| (member.clone(), *score))
                 {
                     members.remove(&member);
-                    reply = vec![Value::Bulk(member), Value::bulk(score.to_string())];
+                    reply = vec![Value::Bulk(member), bulk(score.to_string())];
                 }
                 Expected::Value(Value::Array(reply))
             }

@@ -3,7 +3,7 @@
 use super::{
     Bytes, Content, Deadline, Entry, Expected, Model, Outcome, WrongType, is_fleeting, number,
 };
-use crate::wire::Value;
+use crate::kit::{Value, ok};
 
 impl Model {
     pub(super) fn string_command(&mut self, name: &str, args: &[&[u8]]) -> Outcome {
@@ -38,7 +38,7 @@ impl Model {
             }
             ("MSET", pairs) => {
                 self.set_all(pairs);
-                Expected::Value(Value::ok())
+                Expected::Value(ok())
             }
             ("MSETNX", pairs) => {
                 let free = !pairs.chunks(2).any(|pair| self.keys.contains_key(pair[0]));
@@ -84,7 +84,7 @@ impl Model {
             }
             _ => unreachable!("options of SET"),
         }
-        Expected::Value(Value::ok())
+        Expected::Value(ok())
     }
 
     fn set_all(&mut self, pairs: &[&[u8]]) {

@@ -1,46 +1,11 @@
-//! A blocking RESP2 connection: nothing but requests out and replies in, so that a test sees
+//! A blocking RESP2 connection whose failures are seen: nothing but requests out and replies in, so that a test sees
 //! exactly what was answered before a node died.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// One reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    Simple(String),
-    Error(String),
-    Int(i64),
-    Bulk(Vec<u8>),
-    Nil,
-    Array(Vec<Value>),
-}
-
-impl Value {
-    pub fn ok() -> Value {
-        Value::Simple("OK".into())
-    }
-
-    pub fn bulk(bytes: impl AsRef<[u8]>) -> Value {
-        Value::Bulk(bytes.as_ref().to_vec())
-    }
-
-    /// The items of an array; none of anything else.
-    pub fn items(&self) -> &[Value] {
-        match self {
-            Value::Array(items) => items,
-            _ => &[],
-        }
-    }
-
-    /// The bytes of a bulk string; none of anything else.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Value::Bulk(bytes) => bytes,
-            _ => &[],
-        }
-    }
-}
+use super::{Value, command};
 
 /// One connection.
 pub struct Connection {
@@ -52,13 +17,7 @@ pub struct Connection {
 
 /// Appends one request.
 pub fn encode<A: AsRef<[u8]>>(args: &[A], out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
-    for arg in args {
-        let arg = arg.as_ref();
-        out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-        out.extend_from_slice(arg);
-        out.extend_from_slice(b"\r\n");
-    }
+    out.extend_from_slice(&command(args));
 }
 
 impl Connection {
@@ -81,9 +40,7 @@ impl Connection {
 
     /// Sends one request and waits for its reply.
     pub fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> io::Result<Value> {
-        let mut request = Vec::new();
-        encode(args, &mut request);
-        self.send(&request)?;
+        self.send(&command(args))?;
         self.reply()
     }
 

@@ -1,20 +1,13 @@
 //! The binary under test: started on a directory, watched, killed.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::wire::{Connection, Value};
-
-/// A start with a large log, under load from other tests, may take this long.
-const START_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Longest that a reply may take.
-const REPLY_PATIENCE: Duration = Duration::from_secs(30);
+use super::{Connection, PATIENCE, Value, free_port, program};
 
 /// A running node; killed when it is dropped.
 pub struct Node {
@@ -29,14 +22,6 @@ pub struct Ended {
     pub output: String,
 }
 
-/// A port that nobody listened on a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .expect("a free port")
-}
-
 /// The command that starts the binary: `wrapper` goes before it, `args` behind. What it says
 /// goes to a file of its own.
 fn command(wrapper: &[&str], args: &[String]) -> (Command, PathBuf) {
@@ -44,7 +29,7 @@ fn command(wrapper: &[&str], args: &[String]) -> (Command, PathBuf) {
     let number = OUTPUTS.fetch_add(1, Ordering::Relaxed);
     let name = format!("quorate-it-{}-{number}", std::process::id());
     let output = std::env::temp_dir().join(name);
-    let binary = env!("CARGO_BIN_EXE_quorate");
+    let binary = program();
     let mut command = match wrapper.split_first() {
         None => Command::new(binary),
         Some((program, rest)) => {
@@ -121,7 +106,7 @@ impl Node {
     pub fn serve_or_end(&mut self) -> Result<Connection, Ended> {
         let begun = Instant::now();
         loop {
-            if let Ok(mut connection) = Connection::open(self.port, REPLY_PATIENCE)
+            if let Ok(mut connection) = Connection::open(self.port, PATIENCE)
                 && connection.call(&["PING"]).ok() == Some(Value::Simple("PONG".into()))
             {
                 return Ok(connection);
@@ -129,7 +114,7 @@ impl Node {
             if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
                 return Err(self.wait_for_end());
             }
-            let late = begun.elapsed() > START_PATIENCE;
+            let late = begun.elapsed() > PATIENCE;
             assert!(!late, "the node does not serve:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -180,7 +165,7 @@ impl Node {
                 let output = self.output();
                 return Ended { status, output };
             }
-            let late = begun.elapsed() > START_PATIENCE;
+            let late = begun.elapsed() > PATIENCE;
             assert!(!late, "still running:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(5));
         }
