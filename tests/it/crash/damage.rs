@@ -61,7 +61,7 @@ fn copy_of(directory: &Path) -> tempfile::TempDir {
 }
 
 fn refused(directory: &Path) -> Ended {
-    let ended = run_to_end(&[], directory, free_port(), &ARGS);
+    let ended = run_to_end(directory, free_port(), &ARGS);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
     ended
 }

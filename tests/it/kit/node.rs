@@ -22,24 +22,15 @@ pub struct Ended {
     pub output: String,
 }
 
-/// The command that starts the binary: `wrapper` goes before it, `args` behind. What it says
-/// goes to a file of its own.
-fn command(wrapper: &[&str], args: &[String]) -> (Command, PathBuf) {
+/// The command that starts a binary. What it says goes to a file of its own.
+fn command(program: &Path, args: &[String]) -> (Command, PathBuf) {
     static OUTPUTS: AtomicU64 = AtomicU64::new(0);
     let number = OUTPUTS.fetch_add(1, Ordering::Relaxed);
     let name = format!("quorate-it-{}-{number}", std::process::id());
     let output = std::env::temp_dir().join(name);
-    let binary = program();
-    let mut command = match wrapper.split_first() {
-        None => Command::new(binary),
-        Some((program, rest)) => {
-            let mut command = Command::new(program);
-            command.args(rest).arg(binary);
-            command
-        }
-    };
     let file = File::create(&output).expect("a file for the output");
     let same = file.try_clone().expect("a file for the output");
+    let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null());
     command.stdout(file).stderr(same);
     // SAFETY: prctl is async-signal-safe and touches nothing of this process.
@@ -67,25 +58,41 @@ fn arguments(directory: &Path, port: u16, args: &[&str]) -> Vec<String> {
 ///
 /// # Panics
 /// When it is still running after a while, or has panicked.
-pub fn run_to_end(wrapper: &[&str], directory: &Path, port: u16, args: &[&str]) -> Ended {
-    let mut node = Node::start_wrapped(wrapper, directory, port, args);
-    node.wait_for_end()
+pub fn run_to_end(directory: &Path, port: u16, args: &[&str]) -> Ended {
+    let (command, output) = command(program(), &arguments(directory, port, args));
+    Node::spawn(command, port, output).wait_for_end()
 }
 
 impl Node {
     /// Starts a node on `directory` with `args` behind `--port` and `--dir`. Does not wait.
     pub fn start(directory: &Path, args: &[&str]) -> Node {
-        Node::start_wrapped(&[], directory, free_port(), args)
+        Node::start_prepared(program(), directory, args, |_| {})
     }
 
-    /// As [`Node::start`], by another program that executes it, and on a given port.
-    pub fn start_wrapped(wrapper: &[&str], directory: &Path, port: u16, args: &[&str]) -> Node {
-        let (mut command, output) = command(wrapper, &arguments(directory, port, args));
+    /// As [`Node::start`], of a copy of the binary, and with what `prepare` adds to the command.
+    pub fn start_prepared(
+        program: &Path,
+        directory: &Path,
+        args: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Node {
+        let port = free_port();
+        let (mut command, output) = command(program, &arguments(directory, port, args));
+        prepare(&mut command);
+        Node::spawn(command, port, output)
+    }
+
+    fn spawn(mut command: Command, port: u16, output: PathBuf) -> Node {
+        let child = command.spawn().expect("the binary starts");
         Node {
-            child: command.spawn().expect("the binary starts"),
+            child,
             port,
             output,
         }
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// A connection, as soon as the node answers on it.
