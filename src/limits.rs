@@ -68,6 +68,10 @@ pub const OUTPUT_BYTES_PAUSE: usize = 4 * 1024 * 1024;
 /// Keys whose expiry one shard proposes in one go.
 pub const EXPIRE_BATCH: usize = 512;
 
+/// After how many ms the removal of an expired key is proposed again that is still there: the
+/// proposal may have been refused, as before a leader is known.
+pub const EXPIRE_AGAIN_MS: u64 = 1000;
+
 /// Deliveries that may wait on a shard before the Raft core proposes no more.
 pub const DELIVERIES_WAITING_MAX: usize = 64;
 

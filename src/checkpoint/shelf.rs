@@ -16,6 +16,12 @@ use super::press::Pressed;
 const MANIFEST: &str = "manifest";
 const NEWEST: &str = "newest";
 
+/// The row that [`outrun`] writes.
+const OUTRUN: &str = "outrun";
+
+/// More than the numbers that creating one keyspace and removing a few take.
+const OUTRUN_WRITES: usize = 64;
+
 /// Memory and journals of the storage engine, through which only the manifest goes.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
@@ -88,6 +94,7 @@ impl Shelf {
         }
         let database = open_database(&self.dir)?;
         let newest = read_manifest(&self.dir, &database)?;
+        outrun(&database).map_err(|error| Fatal::io("writing to", &self.dir, error))?;
         *self.lock_newest() = newest;
         Ok(place.insert(database).clone())
     }
@@ -103,6 +110,7 @@ impl Shelf {
     /// An empty image for the rows of a checkpoint. Blocks.
     pub fn create_image(&self, generation: u64) -> io::Result<(Database, Keyspace)> {
         let database = self.database().map_err(io::Error::other)?;
+        outrun(&database)?;
         let image = database
             .keyspace(&image_name(generation), image_options)
             .map_err(io_error)?;
@@ -160,6 +168,23 @@ fn image_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .expect_point_read_hits(true)
         .compaction_strategy(Arc::new(Leveled::default().with_l0_threshold(u8::MAX)))
+}
+
+/// Raises the storage engine's sequence numbers, durably, above those of every keyspace that was
+/// created or removed so far.
+///
+/// The engine (fjall 3.1.13) keeps its list of keyspaces in rows with sequence numbers too, but on
+/// opening counts on from the numbers in the keyspaces alone. What it removed since the last write
+/// into one that stays has a higher number then; the next keyspace gets the number, and the
+/// identity, of the removed one, is hidden by its tombstone, and is gone at the next opening.
+fn outrun(database: &Database) -> io::Result<()> {
+    let manifest = database
+        .keyspace(MANIFEST, KeyspaceCreateOptions::default)
+        .map_err(io_error)?;
+    for _ in 0..OUTRUN_WRITES {
+        manifest.insert(OUTRUN, []).map_err(io_error)?;
+    }
+    database.persist(PersistMode::SyncAll).map_err(io_error)
 }
 
 /// Syncs what was written, then has it moved from the journal into tables: those are what a start

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use crate::limits::EXPIRE_AGAIN_MS;
 use crate::slot::slot_of;
 use crate::value::{Text, Value};
 
@@ -286,7 +287,8 @@ impl Database {
         }
     }
 
-    /// Keys that are past their expiry at `now_ms`, at most `count`.
+    /// Keys that are past their expiry at `now_ms`, at most `count`. One that is still there a
+    /// while later comes again: its removal may have been refused.
     pub fn take_due(&mut self, now_ms: u64, count: usize) -> Vec<Text> {
         let mut due = Vec::new();
         while due.len() < count {
@@ -298,6 +300,10 @@ impl Database {
             if entry.is_some_and(|entry| entry.is_expired(now_ms)) {
                 due.push(key);
             }
+        }
+        for key in &due {
+            let again_ms = now_ms.saturating_add(EXPIRE_AGAIN_MS);
+            self.expiry.push(again_ms, key.bytes().unwrap_or_default());
         }
         due
     }
@@ -357,5 +363,27 @@ impl Database {
         for (slot, version) in slots {
             self.tombstones.merge(slot, version);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_comes_again_until_it_is_gone() {
+        let mut database = Database::new(0);
+        database.set(b"key", Value::String(Text::value(b"value")), 5, 1);
+        assert!(database.take_due(4, 9).is_empty());
+        for now_ms in [5, 5 + EXPIRE_AGAIN_MS] {
+            assert_eq!(database.take_due(now_ms, 9).len(), 1);
+            assert!(
+                database
+                    .take_due(now_ms + EXPIRE_AGAIN_MS - 1, 9)
+                    .is_empty()
+            );
+        }
+        assert!(database.remove_expired(b"key", 5, 2));
+        assert!(database.take_due(u64::MAX, 9).is_empty());
     }
 }

@@ -357,7 +357,8 @@ async fn start_raft(
         }
     };
     let directory = config.dir().join("log");
-    let (log, _recovery) = log::open(&directory, backend, log_options, &mut progress)?;
+    let log_is_new = !directory.exists();
+    let (log, recovery) = log::open(&directory, backend, log_options, &mut progress)?;
     let checkpoint_index = store.newest().map_or(0, |meta| meta.origin.index);
     if log
         .purged()
@@ -368,6 +369,20 @@ async fn start_raft(
                 "the log begins behind index {} and the newest checkpoint ends at \
                  {checkpoint_index}: what lay between is missing; restore {} from a backup",
                 log.purged().map_or(0, |purged| purged.index),
+                config.dir().display()
+            ),
+        });
+    }
+    // What a checkpoint holds was in the log before. Only a machine crash takes a log's end.
+    let log_index = log.last().map_or(0, |last| last.index);
+    let may_be_shorter = recovery.boot_changed && !log_is_new;
+    if log_index < checkpoint_index && !may_be_shorter {
+        return Err(Fatal::Corrupt {
+            what: format!(
+                "the newest checkpoint ends at index {checkpoint_index} and the log in {} at \
+                 {log_index}: files of the log are missing, or log-backend is not what it was; \
+                 put them back, or restore {} from a backup",
+                directory.display(),
                 config.dir().display()
             ),
         });

@@ -9,7 +9,9 @@ mod kit;
 
 mod clients;
 mod connections;
+mod crash;
 mod expiry;
+mod failure;
 mod lifecycle;
 mod order;
 mod protocol;

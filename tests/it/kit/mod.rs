@@ -5,10 +5,14 @@
 //!   is shown when its test fails.
 //! - Everything that waits has a deadline.
 
+mod link;
+mod node;
 mod server;
 mod wire;
 
-pub use server::{Server, program};
+pub use link::{Connection, encode};
+pub use node::{Ended, Node, run_to_end};
+pub use server::{Server, free_port, program};
 pub use wire::{Value, Wire, bulk, command, error, integer, ok};
 
 use std::time::{Duration, Instant};

@@ -34,6 +34,11 @@ pub struct Exit {
 }
 
 impl Server {
+    /// Cores that the server was given.
+    pub fn cores(&self) -> usize {
+        self.cores
+    }
+
     /// Starts a server with this many cores and these further arguments, and waits until it
     /// answers. The least durable level, unless `args` name another: most tests do not ask for
     /// the disk.
@@ -217,7 +222,7 @@ fn end_with_parent(command: &mut Command) {
 }
 
 /// A port that nobody listens on.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     let offset = (std::process::id() % 997) as u16 * 20;

@@ -34,6 +34,14 @@ impl Value {
         }
     }
 
+    /// The bytes of a bulk string; none of anything else.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Value::Bulk(bytes) => bytes,
+            _ => &[],
+        }
+    }
+
     pub fn int(&self) -> i64 {
         match self {
             Value::Int(value) => *value,
