@@ -354,7 +354,7 @@ fn appends_and_reads_over_shards_are_strictly_serializable() {
 
 fn appends(server: &Server, length: Duration) {
     let events = record(server, Workload::ListAppend, length);
-    eprintln!("{} events at {} cores", events.len(), server.cores());
+    eprintln!("{} events", events.len());
     assert!(events.len() > 200);
     expect_valid(&events, Workload::ListAppend);
     expect_refusal(
@@ -371,7 +371,7 @@ fn mset_and_mget_over_shards_are_strictly_serializable() {
 
 fn texts(server: &Server, length: Duration) {
     let events = record(server, Workload::RwRegister, length);
-    eprintln!("{} events at {} cores", events.len(), server.cores());
+    eprintln!("{} events", events.len());
     assert!(events.len() > 200);
     expect_valid(&events, Workload::RwRegister);
     expect_refusal(

@@ -168,7 +168,7 @@ fn check_layouts(args: &[&str], length: Duration) {
     on_each_layout(args, |server| {
         let history = record(server, length);
         assert!(history.len() > 200, "only {} operations", history.len());
-        eprintln!("{} operations at {} cores", history.len(), server.cores());
+        eprintln!("{} operations", history.len());
         assert_eq!(check(&history), CheckResult::Ok);
         assert_eq!(check(&with_a_stale_read(&history)), CheckResult::Illegal);
         assert_eq!(
