@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use crate::error::Fatal;
+use crate::error::{Fatal, advice};
 
 /// Name of the lock file inside a locked directory. It holds its owner's process id.
 pub const LOCK_FILE: &str = "LOCK";
@@ -79,13 +79,7 @@ pub fn sync(directory: &Path) -> io::Result<()> {
 }
 
 fn unusable(directory: &Path, error: io::Error) -> Fatal {
-    let hint = match error.raw_os_error() {
-        Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
-            ": it must be writable for the user that runs this"
-        }
-        Some(libc::ENOSPC | libc::EDQUOT) => ": the disk is full",
-        _ => "",
-    };
+    let hint = advice(&error);
     Fatal::Setup(format!(
         "cannot use the directory {} ({error}){hint}",
         directory.display()

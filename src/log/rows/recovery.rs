@@ -17,6 +17,11 @@ use crate::error::Fatal;
 
 /// Folder of the database inside the log's directory.
 const DATABASE: &str = "rows";
+
+/// Whether a log of this kind lies in `directory`.
+pub(in crate::log) fn is_in(directory: &Path) -> bool {
+    directory.join(DATABASE).exists()
+}
 pub(super) const PURGED_KEY: &str = "purged";
 const POSITION_BYTES: usize = 24;
 const ROW_HEADER_BYTES: usize = 21;
