@@ -76,6 +76,21 @@ impl fmt::Display for Fatal {
     }
 }
 
+/// The operating system's own error behind `error`, where there is one.
+pub fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
+    let mut cause = Some(error);
+    while let Some(one) = cause {
+        let code = one
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
+        if let Some(code) = code {
+            return Some(io::Error::from_raw_os_error(code));
+        }
+        cause = one.source();
+    }
+    None
+}
+
 /// What to do about an error of the operating system, behind its text; empty where that is all
 /// there is to say.
 pub fn advice(error: &io::Error) -> &'static str {

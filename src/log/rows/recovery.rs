@@ -13,7 +13,7 @@ use super::super::memory::MaxByIndex;
 use super::super::{Cut, Position, Progress, Record, Recovery};
 use super::end::{End, EndFile};
 use super::thread::Extent;
-use crate::error::Fatal;
+use crate::error::{Fatal, system_error};
 
 /// Folder of the database inside the log's directory.
 const DATABASE: &str = "rows";
@@ -71,8 +71,11 @@ pub(in crate::log) fn fatal(directory: &Path, error: fjall::Error) -> Fatal {
             "the database in {} was written by another release of fjall: start the release that wrote it",
             directory.display()
         )),
-        other => Fatal::Corrupt {
-            what: format!("the database in {}: {other}", directory.display()),
+        other => match system_error(&other) {
+            Some(error) => Fatal::io("using the database in", directory, error),
+            None => Fatal::Corrupt {
+                what: format!("the database in {}: {other}", directory.display()),
+            },
         },
     }
 }
