@@ -66,10 +66,41 @@ impl fmt::Display for Fatal {
                 doing,
                 path,
                 source,
-            } => write!(f, "{doing} {}: {source}", path.display()),
+            } => {
+                write!(f, "{doing} {}: {source}", path.display())?;
+                f.write_str(advice(source))
+            }
             Fatal::Corrupt { what } => write!(f, "damaged: {what}"),
             Fatal::Setup(what) => f.write_str(what),
         }
+    }
+}
+
+/// The operating system's own error behind `error`, where there is one.
+pub fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
+    let mut cause = Some(error);
+    while let Some(one) = cause {
+        let code = one
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
+        if let Some(code) = code {
+            return Some(io::Error::from_raw_os_error(code));
+        }
+        cause = one.source();
+    }
+    None
+}
+
+/// What to do about an error of the operating system, behind its text; empty where that is all
+/// there is to say.
+pub fn advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => ": too few file descriptors, raise ulimit -n",
+        Some(libc::ENOSPC | libc::EDQUOT) => ": the disk is full, make room",
+        Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+            ": it must be writable for the user that runs this"
+        }
+        _ => "",
     }
 }
 

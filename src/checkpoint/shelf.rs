@@ -8,7 +8,7 @@ use std::time::Duration;
 use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use crate::error::Fatal;
+use crate::error::{Fatal, system_error};
 
 use super::meta::{CheckpointMeta, Origin, image_name};
 use super::press::Pressed;
@@ -245,8 +245,11 @@ fn fatal(dir: &Path, error: fjall::Error) -> Fatal {
             dir.display()
         )),
         fjall::Error::Io(error) => Fatal::io("using the checkpoint in", dir, error),
-        error => Fatal::Corrupt {
-            what: format!("checkpoint {}: {error}", dir.display()),
+        error => match system_error(&error) {
+            Some(error) => Fatal::io("using the checkpoint in", dir, error),
+            None => Fatal::Corrupt {
+                what: format!("checkpoint {}: {error}", dir.display()),
+            },
         },
     }
 }

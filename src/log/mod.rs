@@ -198,6 +198,7 @@ pub fn open(
     options: Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Rc<dyn Log>, Recovery), Fatal> {
+    refuse_other_backend(directory, backend)?;
     let (log, recovery): (Rc<dyn Log>, Recovery) = match backend {
         Backend::Segment => {
             let (log, recovery) = segment::SegmentLog::open(directory, options, progress)?;
@@ -218,4 +219,21 @@ pub fn open(
         );
     }
     Ok((log, recovery))
+}
+
+/// Nobody reads the other backend's files: a node that began anew beside them would have lost
+/// everything.
+fn refuse_other_backend(directory: &Path, backend: Backend) -> Result<(), Fatal> {
+    let (found, name) = match backend {
+        Backend::Segment => (rows::is_in(directory), "fjall"),
+        Backend::Fjall => (segment::is_in(directory), "segment"),
+    };
+    if !found {
+        return Ok(());
+    }
+    Err(Fatal::Setup(format!(
+        "{} holds a log that was written with log-backend {name}: start with that setting, or \
+         give another directory",
+        directory.display()
+    )))
 }

@@ -14,7 +14,7 @@ use futures::future::LocalBoxFuture;
 
 use crate::checkpoint::Store;
 use crate::config::{Config, LogBackend};
-use crate::error::Fatal;
+use crate::error::{Fatal, advice};
 use crate::log::directory::DirectoryLock;
 use crate::log::meta::Meta;
 use crate::log::{self, Log};
@@ -72,7 +72,11 @@ where
     let directory = config.dir().to_path_buf();
     log::directory::create(&directory)?;
     let lock = DirectoryLock::acquire(&directory)?;
-    let setup = |error: std::io::Error| Fatal::Setup(format!("cannot start: {error}"));
+    for database in ["checkpoint", "meta", "log/rows"] {
+        log::directory::remove_unborn_database(&directory.join(database))?;
+    }
+    let setup =
+        |error: std::io::Error| Fatal::Setup(format!("cannot start: {error}{}", advice(&error)));
     let doorbells = (0..layout.cores)
         .map(|_| Doorbell::new())
         .collect::<Result<Vec<_>, _>>();
@@ -188,7 +192,7 @@ fn spawn_load(directory: PathBuf, layout: Layout) -> Result<Load, Fatal> {
     std::thread::Builder::new()
         .name("load".into())
         .spawn(run)
-        .map_err(|error| Fatal::Setup(format!("cannot start: {error}")))?;
+        .map_err(|error| Fatal::Setup(format!("cannot start: {error}{}", advice(&error))))?;
     Ok((receivers, store))
 }
 

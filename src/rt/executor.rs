@@ -5,7 +5,8 @@ use std::io;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use glommio::LocalExecutorBuilder;
+use glommio::{LocalExecutor, LocalExecutorBuilder};
+use io_uring::IoUring;
 
 /// Where an executor's thread runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,21 +50,9 @@ const MEMORY_PATIENCE: Duration = Duration::from_secs(3);
 pub fn run<T>(settings: &Settings, future: impl Future<Output = T>) -> io::Result<T> {
     let begun = Instant::now();
     loop {
-        let placement = match settings.placement {
-            Placement::Pinned(cpu) => glommio::Placement::Fixed(cpu),
-            Placement::Unbound => glommio::Placement::Unbound,
-        };
-        let made = LocalExecutorBuilder::new(placement)
-            .name(&settings.name)
-            .io_memory(IO_MEMORY_BYTES)
-            .ring_depth(RING_DEPTH)
-            .preempt_timer(PREEMPT)
-            .spin_before_park(Duration::from_micros(settings.spin_us))
-            .make();
-        match made {
+        match make(settings) {
             Ok(executor) => return Ok(executor.run(future)),
             Err(error) => {
-                let error = io::Error::from(error);
                 if error.raw_os_error() != Some(libc::ENOMEM) || begun.elapsed() > MEMORY_PATIENCE {
                     return Err(error);
                 }
@@ -71,6 +60,30 @@ pub fn run<T>(settings: &Settings, future: impl Future<Output = T>) -> io::Resul
             }
         }
     }
+}
+
+fn make(settings: &Settings) -> io::Result<LocalExecutor> {
+    // glommio panics where no ring can be made.
+    drop(IoUring::new(2)?);
+    let placement = match settings.placement {
+        Placement::Pinned(cpu) => glommio::Placement::Fixed(cpu),
+        Placement::Unbound => glommio::Placement::Unbound,
+    };
+    let made = LocalExecutorBuilder::new(placement)
+        .name(&settings.name)
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(RING_DEPTH)
+        .preempt_timer(PREEMPT)
+        .spin_before_park(Duration::from_micros(settings.spin_us))
+        .make();
+    made.map_err(|error| {
+        let error = io::Error::from(error);
+        // The least that glommio asks for, before the kernel is asked; it keeps only the text.
+        match error.to_string().contains("MemLockLimit") {
+            true => io::Error::from_raw_os_error(libc::ENOMEM),
+            false => error,
+        }
+    })
 }
 
 /// What to tell someone whose kernel gave no ring.

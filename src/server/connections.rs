@@ -87,6 +87,10 @@ pub struct Connections {
     closing: bool,
     /// Listeners whose accept is under way.
     accepting: usize,
+    /// Listeners whose accept failed: the next tick begins again.
+    unaccepting: Vec<u64>,
+    /// The last accept failed, and that was said.
+    accept_failed: bool,
     core: usize,
     cores: usize,
     accepted: u64,
@@ -125,6 +129,8 @@ impl Connections {
             open: false,
             closing: false,
             accepting: 0,
+            unaccepting: Vec::new(),
+            accept_failed: false,
             core,
             cores,
             accepted: 0,
@@ -397,13 +403,24 @@ impl Clients for Connections {
     }
 }
 
+impl Connections {
+    /// Begins to accept on a listener, unless the server is closing.
+    fn accept(&mut self, ring: &Ring, token: u64) {
+        if let Some(listener) = self.listeners.get(token as usize)
+            && !self.closing
+        {
+            ring.accept(listener.as_raw_fd(), token);
+            self.accepting += 1;
+        }
+    }
+}
+
 impl Front for Connections {
     fn open(&mut self, ring: &Ring) {
         if !self.open && !self.closing {
             self.open = true;
-            for (number, listener) in self.listeners.iter().enumerate() {
-                ring.accept(listener.as_raw_fd(), number as u64);
-                self.accepting += 1;
+            for number in 0..self.listeners.len() {
+                self.accept(ring, number as u64);
             }
         }
     }
@@ -425,9 +442,14 @@ impl Front for Connections {
                 result,
                 more,
             } => {
+                let failed = result.is_err();
                 match result {
-                    Ok(fd) => self.accepted(ring, fd, engine.now_ms()),
-                    Err(error) if !self.closing => {
+                    Ok(fd) => {
+                        self.accept_failed = false;
+                        self.accepted(ring, fd, engine.now_ms());
+                    }
+                    Err(error) if !self.closing && !self.accept_failed => {
+                        self.accept_failed = true;
                         tracing::warn!(
                             "accept: {error}; connections wait until descriptors free up"
                         );
@@ -436,12 +458,10 @@ impl Front for Connections {
                 }
                 if !more {
                     self.accepting -= 1;
-                    // Begun again by the next tick.
-                    if let Some(listener) = self.listeners.get(token as usize)
-                        && !self.closing
-                    {
-                        ring.accept(listener.as_raw_fd(), token);
-                        self.accepting += 1;
+                    match failed {
+                        // At once it would only fail again, as often as the core turns.
+                        true => self.unaccepting.push(token),
+                        false => self.accept(ring, token),
                     }
                 }
             }
@@ -505,7 +525,10 @@ impl Front for Connections {
         }
     }
 
-    fn tick(&mut self, _ring: &Ring, engine: &mut Engine) {
+    fn tick(&mut self, ring: &Ring, engine: &mut Engine) {
+        for token in std::mem::take(&mut self.unaccepting) {
+            self.accept(ring, token);
+        }
         let (now_ms, timeout_ms) = (engine.now_ms(), self.limits.timeout_s * 1000);
         for id in self.ids() {
             self.check_output(id, now_ms);

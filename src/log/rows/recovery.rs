@@ -13,10 +13,15 @@ use super::super::memory::MaxByIndex;
 use super::super::{Cut, Position, Progress, Record, Recovery};
 use super::end::{End, EndFile};
 use super::thread::Extent;
-use crate::error::Fatal;
+use crate::error::{Fatal, system_error};
 
 /// Folder of the database inside the log's directory.
 const DATABASE: &str = "rows";
+
+/// Whether a log of this kind lies in `directory`.
+pub(in crate::log) fn is_in(directory: &Path) -> bool {
+    directory.join(DATABASE).exists()
+}
 pub(super) const PURGED_KEY: &str = "purged";
 const POSITION_BYTES: usize = 24;
 const ROW_HEADER_BYTES: usize = 21;
@@ -66,8 +71,11 @@ pub(in crate::log) fn fatal(directory: &Path, error: fjall::Error) -> Fatal {
             "the database in {} was written by another release of fjall: start the release that wrote it",
             directory.display()
         )),
-        other => Fatal::Corrupt {
-            what: format!("the database in {}: {other}", directory.display()),
+        other => match system_error(&other) {
+            Some(error) => Fatal::io("using the database in", directory, error),
+            None => Fatal::Corrupt {
+                what: format!("the database in {}: {other}", directory.display()),
+            },
         },
     }
 }

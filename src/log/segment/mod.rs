@@ -73,6 +73,8 @@ mod state;
 mod supply;
 mod writer;
 
+pub(super) use self::recovery::is_in;
+
 #[cfg(test)]
 mod tests;
 

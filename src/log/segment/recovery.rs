@@ -118,6 +118,18 @@ pub(super) fn recover(
 /// A directory's segments, oldest first, and its spare files with their numbers.
 type Listing = (Vec<Arc<SegmentFile>>, Vec<(u64, PathBuf)>);
 
+/// Whether a log of this kind lies in `directory`.
+pub(in crate::log) fn is_in(directory: &Path) -> bool {
+    let is_segment = |entry: fs::DirEntry| {
+        matches!(
+            file::named(&entry.file_name().to_string_lossy()),
+            Named::Segment(_)
+        )
+    };
+    fs::read_dir(directory)
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_segment)))
+}
+
 fn list(directory: &Path) -> Result<Listing, Fatal> {
     let reading = |error| Fatal::io("reading the directory", directory, error);
     let mut sequences = Vec::new();

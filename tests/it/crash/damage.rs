@@ -5,12 +5,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use memchr::memmem::{find, rfind};
 
-use super::SEED_VARIABLE;
 use super::random::Random;
+use super::{SEED_VARIABLE, seed};
 use crate::kit::{Ended, Node, Value, bulk, free_port, ok, run_to_end};
 
 const ARGS: [&str; 6] = [
@@ -201,11 +200,7 @@ fn a_missing_log_behind_a_checkpoint_is_refused() {
 /// or refuses. It never serves anything else.
 #[test]
 fn a_flip_anywhere_is_harmless_or_refused() {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seed = match std::env::var(SEED_VARIABLE) {
-        Ok(seed) => seed.parse().expect("a number as the seed"),
-        Err(_) => clock.map_or(0, |time| time.as_nanos() as u64),
-    };
+    let seed = seed();
     eprintln!("flips: {SEED_VARIABLE}={seed}");
     let mut random = Random::new(seed);
     let written = written(30, 60, End::Kill);

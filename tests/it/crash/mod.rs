@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::kit::{Node, Value};
+use crate::kit::{Node, Value, ok};
 use commands::{FLEETING_MS_MAX, Source};
 use model::Model;
 use random::Random;
@@ -62,6 +62,28 @@ fn high_on_fjall() {
     lives("high", "fjall", 5);
 }
 
+/// Whatever a start left that was killed before it ever served, the next one copes with it.
+#[test]
+fn killed_while_it_makes_its_files() {
+    let seed = seed();
+    eprintln!("first starts: {SEED_VARIABLE}={seed}");
+    let mut random = Random::new(seed);
+    for backend in ["segment", "fjall"] {
+        let args = [&SMALL[..], &["--cores", "1", "--log-backend", backend]].concat();
+        for _ in 0..6 {
+            let directory = Evidence(Some(tempfile::tempdir().expect("a directory")));
+            for _ in 0..4 {
+                let node = Node::start(directory.path(), &args);
+                std::thread::sleep(Duration::from_micros(random.below(60_000)));
+                node.kill();
+            }
+            let mut node = Node::start(directory.path(), &args);
+            assert_eq!(node.connect().ask("SET a b"), ok());
+            node.stop();
+        }
+    }
+}
+
 /// 300 rounds over everything; `scripts/test --long`.
 #[test]
 #[ignore = "takes half an hour"]
@@ -70,6 +92,15 @@ fn long() {
         for durability in ["low", "medium", "high"] {
             lives(durability, backend, 50);
         }
+    }
+}
+
+/// The seed that the environment names, or a new one.
+fn seed() -> u64 {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+    match std::env::var(SEED_VARIABLE) {
+        Ok(seed) => seed.parse().expect("a number as the seed"),
+        Err(_) => clock.map_or(0, |time| time.as_nanos() as u64),
     }
 }
 
@@ -96,11 +127,7 @@ impl Drop for Evidence {
 
 /// One directory through `rounds` lives of its node.
 fn lives(durability: &str, backend: &str, rounds: u64) {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seed = match std::env::var(SEED_VARIABLE) {
-        Ok(seed) => seed.parse().expect("a number as the seed"),
-        Err(_) => clock.map_or(0, |time| time.as_nanos() as u64),
-    };
+    let seed = seed();
     eprintln!("{durability} on {backend}: {SEED_VARIABLE}={seed}");
     let directory = Evidence(Some(tempfile::tempdir().expect("a directory")));
     let mut random = Random::new(seed);

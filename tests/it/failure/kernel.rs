@@ -77,11 +77,13 @@ fn too_little_lockable_memory_is_named() {
         return;
     }
     let (_directory, binary, data) = for_nobody();
-    let mut node = start(&binary, &data, &ARGS, nobody_with(8 << 10));
-    let ended = node.wait_for_end();
-    assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
-    for part in ["memory", "ulimit -l", "LimitMEMLOCK"] {
-        assert!(ended.output.contains(part), "{part}: {}", ended.output);
+    for kib in [0, 64, 600] {
+        let mut node = start(&binary, &data, &["--cores", "8"], nobody_with(kib << 10));
+        let ended = node.wait_for_end();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+        for part in ["memory", "ulimit -l", "LimitMEMLOCK", "--cores"] {
+            assert!(ended.output.contains(part), "{part}: {}", ended.output);
+        }
     }
 }
 
@@ -185,7 +187,11 @@ fn running_out_of_descriptors_harms_nobody() {
         .map(|_| std::net::TcpStream::connect(("127.0.0.1", node.port)))
         .collect();
     assert_eq!(set(&mut first, 1), ok());
-    assert_eq!(first.ask("SAVE"), ok());
+    // Without descriptors there is no checkpoint, and no harm.
+    let saved = first.ask("SAVE");
+    assert!(matches!(saved, Value::Error(_)), "{saved:?}");
+    let lines = node.output().lines().count();
+    assert!(lines < 40, "{lines} lines of output");
     drop(crowd);
     let mut later = node.connect();
     check(&mut later, 2);
