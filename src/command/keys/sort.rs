@@ -2,7 +2,7 @@
 //!
 //! Patterns of `BY` and `GET` name keys that nobody can know before the elements are read, so that
 //! no shard can be asked for them in advance. Where there are several shards they are refused with
-//! the words that Redis uses in cluster mode.
+//! the words that Redis uses in cluster mode. With STORE they are refused on any number of shards.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -80,6 +80,16 @@ impl<'a> Options<'a> {
                 return Err(Error::SYNTAX);
             }
             at += 1;
+        }
+        let names_keys = |pattern: &&[u8]| pattern.contains(&b'*');
+        let patterns =
+            options.by.iter().any(names_keys) || options.gets.iter().any(|get| *get != b"#");
+        if options.store.is_some() && patterns {
+            // What is stored must not depend on which keys happen to lie on the same shard.
+            return Err(Error::fixed(
+                "ERR SORT cannot STORE what BY or GET patterns name: their keys may lie on other \
+                 shards",
+            ));
         }
         Ok(options)
     }
