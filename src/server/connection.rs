@@ -225,7 +225,7 @@ impl Connection {
                 wire.inline.clear();
                 wire.inline.extend_from_slice(decoder.inline());
             }
-            let buffer = if inline { &wire.inline[..] } else { &rest[..] };
+            let buffer = if inline { &wire.inline[..] } else { rest };
             let resolved = engine.resolve(&self.client, Args::new(buffer, decoder.spans()));
             wire.ahead.push(Ahead {
                 spans,

@@ -284,7 +284,7 @@ impl Shard {
             let commands = &delivery.payload[part.commands.clone()];
             let local = part.local.as_deref();
             while let Some((item, bytes)) = self.next(commands, local) {
-                if self.cursor.ordinal as usize % AHEAD == 0 {
+                if (self.cursor.ordinal as usize).is_multiple_of(AHEAD) {
                     self.prefetch(&commands[self.cursor.command..]);
                 }
                 let Some((head, spec)) = self.decode(bytes) else {

@@ -7,7 +7,7 @@ const FILE_LINES_MAX: usize = 600;
 
 /// Files that are longer and have yet to be split, with the length that they may not pass.
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/shard/worker.rs", 700),
+    ("src/shard/worker.rs", 760),
     ("src/shard/worker_tests.rs", 800),
 ];
 
