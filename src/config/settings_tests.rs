@@ -32,7 +32,7 @@ fn every_accessor_reads_its_default() {
     assert_eq!(config.dir(), Path::new("./quorate-data"));
     assert_eq!(config.log_backend(), LogBackend::Segment);
     assert_eq!(config.log_segment_bytes(), crate::limits::SEGMENT_BYTES);
-    assert_eq!(config.checkpoint_log_bytes(), 256 << 20);
+    assert_eq!(config.checkpoint_log_bytes(), 512 << 20);
     assert_eq!(config.checkpoint_slice(), Duration::from_micros(500));
     assert_eq!(
         (config.log_level(), config.log_file()),
