@@ -140,7 +140,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     directive(Name::Dir, "dir", "./quorate-data", Text, Start, "Where the data lies."),
     directive(Name::LogBackend, "log-backend", "segment", Word(&["segment", "fjall"]), Start, "What holds the replicated log."),
     directive(Name::LogSegmentSize, "log-segment-size", "64mb", memory(1 << 20, 1 << 30), Start, "Bytes of one file of the log."),
-    directive(Name::CheckpointLogSize, "checkpoint-log-size", "512mb", memory(1 << 20, 1 << 40), Live, "Bytes of log (at least the data's own) at which a checkpoint is taken, so that it can go."),
+    directive(Name::CheckpointLogSize, "checkpoint-log-size", "512mb", memory(1 << 20, 1 << 40), Live, "Bytes of log, or as many as the last checkpoint has, at which one is taken."),
     directive(Name::CheckpointSliceUs, "checkpoint-slice-us", "500", int(50, 100_000), Live, "Longest that a checkpoint keeps a shard from serving, in microseconds."),
     directive(Name::Loglevel, "loglevel", "notice", Word(&["debug", "verbose", "notice", "warning"]), Live, "What is worth a line."),
     directive(Name::Logfile, "logfile", "\"\"", Text, Start, "Where the lines go; empty: standard error."),

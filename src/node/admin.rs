@@ -84,7 +84,7 @@ impl Engine {
                 self.start_checkpoint(client, status);
             }
             "lastsave" => self.ask(client, id, Question::Report, Purpose::LastSave),
-            "wait" => return self.wait(client, args),
+            "wait" => return self.wait(client, id, args),
             "waitaof" => return self.waitaof(client, id, args),
             "role" => client.reply(&Reply::Array(vec![
                 Reply::bulk(b"master"),
@@ -155,18 +155,23 @@ impl Engine {
         Flow::Continue
     }
 
-    /// `WAIT replicas timeout`: behind the connection's writes; there are no replicas yet.
-    fn wait(&mut self, client: &mut Client, args: Args<'_>) -> Flow {
-        if parse_int(args.get(1)).is_none() {
+    /// `WAIT replicas timeout`: behind the connection's writes. There are no replicas yet, so that
+    /// whoever asks for some waits out the timeout (0: for ever), as with Redis.
+    fn wait(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
+        let Some(replicas) = parse_int(args.get(1)) else {
             return self.refuse(client, Error::NOT_INTEGER);
-        }
+        };
         match parse_int(args.get(2)) {
             None => client.refuse(Error::fixed(
                 "ERR timeout is not an integer or out of range",
             )),
             Some(timeout) if timeout < 0 => client.refuse(Error::fixed("ERR timeout is negative")),
             Some(_) if !client.is_idle() => return Flow::Wait,
-            Some(_) => client.reply(&Reply::Int(0)),
+            Some(_) if replicas <= 0 => client.reply(&Reply::Int(0)),
+            Some(timeout) => {
+                let pause = (timeout > 0).then_some(timeout as u64);
+                self.ask_raft(client, id, Question::Pause(pause), Purpose::NoReplica);
+            }
         }
         Flow::Continue
     }

@@ -333,15 +333,11 @@ impl Seat {
 /// Seed of the tables' order. One for all nodes, so that a cursor of SCAN means the same on each.
 const SEED: u64 = 0x5EED_0F9A_7E5C_A95E;
 
-async fn start_raft(
-    config: &Config,
-    layout: Layout,
-    store: Arc<Store>,
-    parker: Parker,
-) -> Result<Raft, Fatal> {
-    let (backend, backend_name) = match config.log_backend() {
-        LogBackend::Segment => (log::Backend::Segment, "segment"),
-        LogBackend::Fjall => (log::Backend::Fjall, "fjall"),
+/// Opens the log, and refuses one that does not go with the checkpoint.
+fn open_log(config: &Config, store: &Store) -> Result<Rc<dyn Log>, Fatal> {
+    let backend = match config.log_backend() {
+        LogBackend::Segment => log::Backend::Segment,
+        LogBackend::Fjall => log::Backend::Fjall,
     };
     let log_options = log::Options {
         segment_bytes: config.log_segment_bytes(),
@@ -391,6 +387,20 @@ async fn start_raft(
             ),
         });
     }
+    Ok(log)
+}
+
+async fn start_raft(
+    config: &Config,
+    layout: Layout,
+    store: Arc<Store>,
+    parker: Parker,
+) -> Result<Raft, Fatal> {
+    let log = open_log(config, &store)?;
+    let backend_name = match config.log_backend() {
+        LogBackend::Segment => "segment",
+        LogBackend::Fjall => "fjall",
+    };
     let sequencer = Rc::new(Sequencer::new(parker.clone()));
     let clockwork = Rc::new(Clockwork::default());
     let log: Rc<dyn Log> = Rc::new(TimedLog {

@@ -26,6 +26,8 @@ pub enum Question {
     ResetSlowLog,
     /// Raft core: everything in the log is to be on disk.
     SyncLog,
+    /// Raft core: an answer after so many ms; `None`: never.
+    Pause(Option<u64>),
     /// Raft core: write a checkpoint.
     Checkpoint,
 }
@@ -109,6 +111,8 @@ pub enum Purpose {
     Synced {
         asked: i64,
     },
+    /// `WAIT`: no replica has answered in time.
+    NoReplica,
     /// `BGSAVE`: a status line once it has begun.
     Status(&'static str),
     LastSave,

@@ -235,6 +235,16 @@ impl Raft {
     pub(super) fn work_for(&self, from: usize, number: u64, question: &Question) {
         let (log, answers) = (self.log.clone(), self.answers.clone());
         let (group, parker) = (self.group.clone(), self.parker.clone());
+        if let Question::Pause(pause) = question {
+            // For ever: the asker's connection ends it.
+            let Some(pause_ms) = *pause else { return };
+            rt::spawn(async move {
+                rt::sleep(Duration::from_millis(pause_ms)).await;
+                answers.borrow_mut().push((from, number, Answer::Done(Ok(()))));
+                parker.notify();
+            });
+            return;
+        }
         let checkpoint = matches!(question, Question::Checkpoint);
         if checkpoint && self.joint.status.borrow().began_ms.is_some() {
             let answer = Answer::Done(Err("Background save already in progress".to_string()));

@@ -74,7 +74,7 @@ impl Engine {
                 }
                 Answer::Done(Ok(()))
             }
-            Question::SyncLog | Question::Checkpoint => {
+            Question::SyncLog | Question::Checkpoint | Question::Pause(_) => {
                 if let Some(raft) = &self.raft {
                     raft.work_for(from, number, &question);
                 }
@@ -192,6 +192,7 @@ impl Engine {
             Purpose::Synced { asked } => {
                 Reply::Array(vec![Reply::Int((*asked).max(1)), Reply::Int(0)])
             }
+            Purpose::NoReplica => Reply::Int(0),
             Purpose::Status(status) => Reply::Simple(status),
             Purpose::LastSave => {
                 let saved_ms = self.snapshot(answers).persistence.checkpoint_last_ms;

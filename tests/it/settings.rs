@@ -127,7 +127,6 @@ fn info_has_redis_sections_and_fields() {
 }
 
 #[test]
-#[ignore = "commands processed, hits and misses are not counted yet"]
 fn info_counts_hits_and_misses() {
     on_each(|server| {
         let mut wire = server.wire();

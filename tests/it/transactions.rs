@@ -138,9 +138,9 @@ fn a_watched_key_that_changes_undoes_the_transaction() {
 fn a_watched_key_that_expires_undoes_the_transaction() {
     on_each(|server| {
         let mut wire = server.wire();
-        wire.run("SET brief x PX 60");
+        wire.run("SET brief x PX 1000");
         wire.run("WATCH brief");
-        std::thread::sleep(std::time::Duration::from_millis(150));
+        std::thread::sleep(std::time::Duration::from_millis(1100));
         wire.run("MULTI");
         wire.run("SET mark x");
         assert_eq!(wire.run("EXEC"), Value::Nil);

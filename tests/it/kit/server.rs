@@ -34,11 +34,6 @@ pub struct Exit {
 }
 
 impl Server {
-    /// Cores that the server was given.
-    pub fn cores(&self) -> usize {
-        self.cores
-    }
-
     /// Starts a server with this many cores and these further arguments, and waits until it
     /// answers. The least durable level, unless `args` name another: most tests do not ask for
     /// the disk.
