@@ -1,7 +1,7 @@
 //! Starting a node: cores, log, group; and stopping it.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -333,6 +333,33 @@ impl Seat {
 /// Seed of the tables' order. One for all nodes, so that a cursor of SCAN means the same on each.
 const SEED: u64 = 0x5EED_0F9A_7E5C_A95E;
 
+/// Whether log and checkpoint make one history: what a checkpoint holds was in the log before, and
+/// goes from the log only then.
+fn check_joined(
+    log: &dyn Log,
+    checkpoint_index: u64,
+    may_be_shorter: bool,
+    directory: &Path,
+) -> Result<(), Fatal> {
+    let purged_index = log.purged().map_or(0, |purged| purged.index);
+    let log_index = log.last().map_or(0, |last| last.index);
+    let directory = directory.display();
+    let what = if purged_index > checkpoint_index {
+        format!(
+            "the log begins behind index {purged_index} and the newest checkpoint ends at \
+             {checkpoint_index}: what lay between is missing; restore {directory} from a backup"
+        )
+    } else if log_index < checkpoint_index && !may_be_shorter {
+        format!(
+            "the newest checkpoint ends at index {checkpoint_index} and the log at {log_index}: \
+             files of the log are missing; put them back, or restore {directory} from a backup"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Fatal::Corrupt { what })
+}
+
 /// Opens the log, and refuses one that does not go with the checkpoint.
 fn open_log(config: &Config, store: &Store) -> Result<Rc<dyn Log>, Fatal> {
     let backend = match config.log_backend() {
@@ -360,33 +387,9 @@ fn open_log(config: &Config, store: &Store) -> Result<Rc<dyn Log>, Fatal> {
     let log_is_new = !directory.exists();
     let (log, recovery) = log::open(&directory, backend, log_options, &mut progress)?;
     let checkpoint_index = store.newest().map_or(0, |meta| meta.origin.index);
-    if log
-        .purged()
-        .is_some_and(|purged| purged.index > checkpoint_index)
-    {
-        return Err(Fatal::Corrupt {
-            what: format!(
-                "the log begins behind index {} and the newest checkpoint ends at \
-                 {checkpoint_index}: what lay between is missing; restore {} from a backup",
-                log.purged().map_or(0, |purged| purged.index),
-                config.dir().display()
-            ),
-        });
-    }
-    // What a checkpoint holds was in the log before. Only a machine crash takes a log's end.
-    let log_index = log.last().map_or(0, |last| last.index);
+    // Only a machine crash takes the end of a log.
     let may_be_shorter = recovery.boot_changed && !log_is_new;
-    if log_index < checkpoint_index && !may_be_shorter {
-        return Err(Fatal::Corrupt {
-            what: format!(
-                "the newest checkpoint ends at index {checkpoint_index} and the log in {} at \
-                 {log_index}: files of the log are missing, or log-backend is not what it was; \
-                 put them back, or restore {} from a backup",
-                directory.display(),
-                config.dir().display()
-            ),
-        });
-    }
+    check_joined(&*log, checkpoint_index, may_be_shorter, config.dir())?;
     Ok(log)
 }
 

@@ -240,7 +240,9 @@ impl Raft {
             let Some(pause_ms) = *pause else { return };
             rt::spawn(async move {
                 rt::sleep(Duration::from_millis(pause_ms)).await;
-                answers.borrow_mut().push((from, number, Answer::Done(Ok(()))));
+                answers
+                    .borrow_mut()
+                    .push((from, number, Answer::Done(Ok(()))));
                 parker.notify();
             });
             return;
