@@ -4,15 +4,17 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
-use quorate::command::{by_name, mutation};
-use quorate::resp::Protocol;
+use quorate::command::{Spec, by_name, mutation};
+use quorate::metrics::{CoreMetrics, Timing};
+use quorate::resp::{Args, Protocol, Reply};
 use quorate::shard::{Delivery, Host, Item, Local, Part, Shard, ShardMessage};
 use quorate::slot::slot_of;
 
-/// Takes replies as a connection would.
+/// Takes replies as a connection would, and counts as a core does.
 #[derive(Default)]
 struct Desk {
     out: Vec<u8>,
+    metrics: CoreMetrics,
 }
 
 impl Host for Desk {
@@ -22,8 +24,19 @@ impl Host for Desk {
 
     fn send(&mut self, _shard: usize, _message: ShardMessage) {}
 
-    fn count(&mut self, id: u16, failed: bool) {
-        black_box((id, failed));
+    fn time(&mut self, spec: &Spec) -> Timing {
+        self.metrics.time(spec.is_constant_time())
+    }
+
+    fn ran(
+        &mut self,
+        spec: &Spec,
+        _args: Args<'_>,
+        _item: Option<&Item>,
+        timing: Timing,
+        _reply: &Reply<'_>,
+    ) {
+        self.metrics.ran(spec.id, timing, None);
     }
 }
 
