@@ -10,7 +10,7 @@ use quorate::resp::{Args, Protocol, Reply};
 use quorate::shard::{Delivery, Host, Item, Local, Part, Shard, ShardMessage};
 use quorate::slot::slot_of;
 
-/// Takes replies as a connection would.
+/// Takes replies as a connection would, and counts as a core does.
 #[derive(Default)]
 struct Desk {
     out: Vec<u8>,
@@ -36,7 +36,7 @@ impl Host for Desk {
         timing: Timing,
         _reply: &Reply<'_>,
     ) {
-        black_box(self.metrics.ran(spec.id, timing, None));
+        self.metrics.ran(spec.id, timing, None);
     }
 }
 

@@ -72,7 +72,8 @@ pub const EXPIRE_BATCH: usize = 512;
 /// proposal may have been refused, as before a leader is known.
 pub const EXPIRE_AGAIN_MS: u64 = 1000;
 
-/// Deliveries that may wait on a shard before the Raft core proposes no more.
+/// Deliveries that may wait on the Raft core to be sent to the shards before it proposes and applies
+/// no more.
 pub const DELIVERIES_WAITING_MAX: usize = 64;
 
 /// Commands of one transaction and their bytes: one entry must hold it.

@@ -9,8 +9,8 @@
 //! | `manifest` | `newest` | the [`CheckpointMeta`], see `meta.rs` |
 //! | `image-<generation>` | slot, database, form, .. see `row.rs` | checksum, record of a chunk |
 //!
-//! Rows are in the order of slots, each entry in a row of its own, so that a node with any number of shards, or a follower that
-//! takes over a range of slots, reads what it needs side by side.
+//! Rows are in the order of slots, each entry in a row of its own, so that a node with any number of
+//! shards, or a follower that takes over a range of slots, reads what it needs side by side.
 //!
 //! Invariants
 //! - The storage engine blocks, so it is only called on the thread of the [`Store`] (`checkpoint`),

@@ -10,7 +10,7 @@
 //! A value comes from the default, then the file (and what it includes), then standard input,
 //! then the command line; the last one counts.
 //!
-//! Not done here: resolving `cores` against the machine (`rt/`), acting on a change (`node/`).
+//! Not done here: resolving `cores` against the machine (`main`), acting on a change (`node/`).
 
 mod directive;
 mod file;

@@ -29,7 +29,8 @@ pub struct Settings {
 /// glommio's registered buffers; ours are elsewhere, so the least that works.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 
-/// Entries of glommio's three rings: 34 executors start with 8 MiB of lockable memory.
+/// Entries of glommio's three rings, which count as locked memory: with our own ring beside them, 8
+/// cores start with 8 MiB.
 const RING_DEPTH: usize = 128;
 
 /// glommio's preemption is not used: where its timer fires between being set and the first look at

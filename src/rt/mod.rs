@@ -3,8 +3,9 @@
 //! Each core runs one stock glommio executor. Sockets and files go through a second ring of our
 //! own ([`ring`]): glommio's lacks COOP_TASKRUN, and its TCP streams cost a poll and two calls a
 //! request. The core's main task polls that ring once a turn and lets the executor's other tasks
-//! run in between ([`yield_now`]); when nothing is left it parks on an eventfd that the kernel
-//! signals on completions and other cores ring ([`park`]).
+//! run in between ([`yield_now`]), once a millisecond its reactor too ([`visit_reactor`]): glommio's
+//! own preemption is off, for the reason given in [`executor`]. When nothing is left it parks on an
+//! eventfd that the kernel signals on completions and other cores ring ([`park`]).
 //!
 //! Invariants
 //! - `glommio::` is named here and in `raft/runtime` alone.
