@@ -9,6 +9,10 @@ pub const BULK_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Largest count in one request's array, as Redis (`1024 * 1024`).
 pub const ARGS_MAX: usize = 1024 * 1024;
 
+/// Largest request in bytes, all its arguments together: spans and lengths are 32 bits wide, with
+/// room for what a mutation adds to each argument.
+pub const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;
+
 /// Longest inline command or protocol line in bytes, as Redis' `PROTO_INLINE_MAX_SIZE`.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 

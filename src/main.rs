@@ -36,7 +36,7 @@ fn fail(error: &Fatal) -> ExitCode {
 }
 
 fn run(config: Config) -> Result<(), Fatal> {
-    let _logging = Logging::install(&config)?;
+    Logging::install(&config)?.keep();
     let addresses = addresses(&config)?;
     let (layout, cpus) = placement(&config);
     for address in &addresses {

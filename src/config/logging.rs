@@ -6,7 +6,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt;
@@ -21,6 +21,9 @@ use super::settings::Config;
 use super::typed::LogLevel;
 
 const VARIABLE: &str = "QUORATE_LOG";
+
+/// The process' log: there is one, as its `tracing` subscriber.
+static KEPT: OnceLock<Logging> = OnceLock::new();
 
 /// The installed log, to change its level.
 pub struct Logging {
@@ -66,6 +69,19 @@ impl Logging {
             filter: handle,
             overridden: variable.is_some(),
         })
+    }
+
+    /// Keeps the handle for the life of the process, so that [`Logging::follow`] finds it.
+    pub fn keep(self) {
+        // A second one is dropped: the first goes on.
+        let _ = KEPT.set(self);
+    }
+
+    /// Changes the level of the log that was kept, if one was.
+    pub fn follow(level: LogLevel) {
+        if let Some(logging) = KEPT.get() {
+            logging.set_level(level);
+        }
     }
 
     /// Follows `CONFIG SET loglevel`, unless the environment decides.

@@ -136,20 +136,17 @@ impl Engine {
     }
 
     fn config_set(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
-        if !client.may_await() {
-            return Flow::Continue;
-        }
-        match configure::set(args, &mut self.config) {
+        match configure::set(args, &mut self.config.clone()) {
             Err(error) => client.refuse(error),
             Ok(changes) => {
-                let names = std::sync::Arc::new(changes.0);
-                let config = std::sync::Arc::new(self.config.clone());
-                self.ask(
-                    client,
-                    id,
-                    Question::Configure(config, names),
-                    Purpose::Done,
-                );
+                // Each core makes the change on its own copy: two at once do not undo each other.
+                let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
+                let words: Vec<String> = args.iter_from(2).map(text).collect();
+                let pairs = words
+                    .chunks_exact(2)
+                    .map(|pair| (pair[0].clone(), pair[1].clone()));
+                let question = Question::Configure(pairs.collect(), changes.0);
+                self.ask(client, id, question, Purpose::Done);
             }
         }
         Flow::Continue
@@ -169,8 +166,14 @@ impl Engine {
             Some(_) if !client.is_idle() => return Flow::Wait,
             Some(_) if replicas <= 0 => client.reply(&Reply::Int(0)),
             Some(timeout) => {
-                let pause = (timeout > 0).then_some(timeout as u64);
-                self.ask_raft(client, id, Question::Pause(pause), Purpose::NoReplica);
+                client.is_pausing = true;
+                if timeout == 0 {
+                    // Never answered: only the connection's end takes it away.
+                    client.await_remote();
+                } else {
+                    let pause = Question::Pause(timeout as u64);
+                    self.ask_raft(client, id, pause, Purpose::NoReplica);
+                }
             }
         }
         Flow::Continue

@@ -93,6 +93,8 @@ pub struct Client {
     pub session: Session,
     /// Encoded replies to be sent.
     pub out: Vec<u8>,
+    /// It waits for replicas (`WAIT`), perhaps for ever: a close need not wait for that.
+    pub is_pausing: bool,
     /// Replies that are awaited, oldest first.
     outstanding: VecDeque<Outstanding>,
     /// Number of the oldest of them.
@@ -211,6 +213,7 @@ impl Client {
             self.ordered -= 1;
         } else {
             self.remote -= 1;
+            self.is_pausing &= self.remote > 0;
         }
         let place = number.wrapping_sub(self.oldest) as usize;
         if place > 0 {

@@ -59,7 +59,8 @@ impl<F: Front> Core<F> {
             if self.engine.take_open() {
                 self.front.open(&self.ring);
             }
-            if now_ms >= next_tick_ms {
+            // The wall clock may be set back: then the tick is not waited for.
+            if now_ms >= next_tick_ms || next_tick_ms - now_ms > TICK_MS {
                 next_tick_ms = now_ms + TICK_MS;
                 self.front.tick(&self.ring, &mut self.engine);
                 self.engine.tick();

@@ -86,8 +86,9 @@ pub struct Engine {
     applied: Option<Instant>,
     /// When the first write of the turn's batch came.
     pub(super) batch_begun: Option<Instant>,
-    /// Bytes handed to the log and not answered.
+    /// Bytes handed to the log and not answered; those of them that were delivered.
     submitted_bytes: usize,
+    delivered_bytes: usize,
     /// The server's levels, for connections that have none of their own.
     pub(super) durability: Durability,
     pub(super) consistency: Consistency,
@@ -158,6 +159,7 @@ impl Engine {
             applied: None,
             batch_begun: None,
             submitted_bytes: 0,
+            delivered_bytes: 0,
             recovering: false,
             shards_recovering: layout.shards,
             open: false,
@@ -183,7 +185,8 @@ impl Engine {
     /// Whether requests may be taken: what is on its way to the log is within its bound.
     #[inline]
     pub fn has_room(&self) -> bool {
-        self.submitted_bytes + self.batch.commands.len() < SUBMITTED_BYTES_MAX
+        let forming = self.batch.bytes() + self.at_once.bytes();
+        self.submitted_bytes + forming < SUBMITTED_BYTES_MAX
     }
 
     /// Whether the node began to serve since the last call.
@@ -288,6 +291,7 @@ impl Engine {
             Message::Recovered => {
                 self.shards_recovering -= 1;
                 if self.shards_recovering == 0 {
+                    tracing::info!("ready to accept connections");
                     self.open_everywhere();
                 }
             }
@@ -315,7 +319,7 @@ impl Engine {
             .filter(own)
             .map(|part| part.commands.len())
             .sum();
-        self.submitted_bytes = self.submitted_bytes.saturating_sub(answered);
+        self.delivered_bytes += answered;
         let begun = Instant::now();
         let Some(shard) = &mut self.shard else {
             return;
@@ -327,11 +331,21 @@ impl Engine {
             metrics: &mut self.metrics,
             clients,
         });
+        self.forget_delivered();
         if written {
             self.metrics
                 .stages
                 .record(Stage::Apply, begun.elapsed().as_nanos() as u64);
             self.applied.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Makes room for what was delivered once it has run: a shard that waits holds connections
+    /// back.
+    fn forget_delivered(&mut self) {
+        if self.shard.as_ref().is_none_or(|shard| shard.backlog() == 0) {
+            let delivered = std::mem::take(&mut self.delivered_bytes);
+            self.submitted_bytes = self.submitted_bytes.saturating_sub(delivered);
         }
     }
 
@@ -380,6 +394,7 @@ impl Engine {
         let error = Error::new(why.to_string());
         // How many bytes the batch had is not known any more: what was submitted is forgotten.
         self.submitted_bytes = 0;
+        self.delivered_bytes = 0;
         for item in &local.items {
             if let Some(client) = clients.client(item.client) {
                 client.complete(item.seq, item.ordered, &mut |out| encode_error(&error, out));
@@ -397,6 +412,7 @@ impl Engine {
             };
             shard.receive(message, now_ms, &mut link);
         }
+        self.forget_delivered();
     }
 
     /// Proposes the removal of keys that are past their expiry. Answers whether there were any.

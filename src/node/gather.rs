@@ -2,9 +2,8 @@
 //! `CONFIG SET` and the like. Far from the path of a request.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use crate::config::{Config, Name};
+use crate::config::Name;
 use crate::metrics::{CoreMetrics, KeyspaceInfo, PersistenceInfo, RaftInfo, SlowEntry};
 
 /// What one core asks another.
@@ -16,8 +15,8 @@ pub enum Question {
     Clients(Filter),
     /// Close the connections that the filter selects.
     Kill(Filter),
-    /// New settings, and the names of those that changed.
-    Configure(Arc<Config>, Arc<Vec<Name>>),
+    /// Settings as pairs of name and value, and the names of those that change.
+    Configure(Vec<(String, String)>, Vec<Name>),
     /// Forget what was counted.
     ResetCounts,
     ResetLatencies,
@@ -26,8 +25,8 @@ pub enum Question {
     ResetSlowLog,
     /// Raft core: everything in the log is to be on disk.
     SyncLog,
-    /// Raft core: an answer after so many ms; `None`: never.
-    Pause(Option<u64>),
+    /// Raft core: an answer after so many ms.
+    Pause(u64),
     /// Raft core: write a checkpoint.
     Checkpoint,
 }

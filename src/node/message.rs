@@ -61,3 +61,10 @@ pub struct Submission {
     /// Reads that stand behind no write of their connection: they run at the present position.
     pub at_once: bool,
 }
+
+impl Submission {
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.commands.len() + self.local.reads.len()
+    }
+}

@@ -236,8 +236,7 @@ impl Raft {
         let (log, answers) = (self.log.clone(), self.answers.clone());
         let (group, parker) = (self.group.clone(), self.parker.clone());
         if let Question::Pause(pause) = question {
-            // For ever: the asker's connection ends it.
-            let Some(pause_ms) = *pause else { return };
+            let pause_ms = *pause;
             rt::spawn(async move {
                 rt::sleep(Duration::from_millis(pause_ms)).await;
                 answers

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::command::{by_id, latency, memory};
+use crate::config::Logging;
 use crate::error::Unavailable;
 use crate::limits::DATABASES;
 use crate::metrics::{
@@ -49,12 +50,9 @@ impl Engine {
                 ids.iter().for_each(|id| clients.kill(*id));
                 Answer::Count(ids.len())
             }
-            Question::Configure(config, names) => {
-                self.config = (*config).clone();
-                self.set_levels(self.config.durability(), self.config.consistency());
-                self.out.slow_us_min = self.config.slowlog_us_min().unwrap_or(u64::MAX);
-                self.out.slow_len_max = self.config.slowlog_len_max();
-                clients.configure(&config, &names);
+            Question::Configure(pairs, names) => {
+                self.configure(&pairs);
+                clients.configure(&self.config, &names);
                 Answer::Done(Ok(()))
             }
             Question::ResetCounts => {
@@ -82,6 +80,21 @@ impl Engine {
             }
         };
         self.out.answer(from, number, answer);
+    }
+
+    /// Changes this core's copy of the settings. They were checked where they came from.
+    fn configure(&mut self, pairs: &[(String, String)]) {
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        if let Err(error) = self.config.set(&pairs) {
+            tracing::error!("core {}: a setting was not taken: {error}", self.core);
+        }
+        self.set_levels(self.config.durability(), self.config.consistency());
+        self.out.slow_us_min = self.config.slowlog_us_min().unwrap_or(u64::MAX);
+        self.out.slow_len_max = self.config.slowlog_len_max();
+        Logging::follow(self.config.log_level());
     }
 
     fn report(&mut self, clients: &mut impl Clients) -> Report {

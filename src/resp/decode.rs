@@ -1,6 +1,6 @@
 //! Bytes to requests.
 
-use crate::limits::{ARGS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX};
+use crate::limits::{ARGS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX, REQUEST_BYTES_MAX};
 
 use super::args::Span;
 
@@ -161,8 +161,7 @@ impl Decoder {
             }
         };
         self.at += used;
-        // Spans are 32 bits wide: one request stays under 4 GiB.
-        if self.at + length + 2 > u32::MAX as usize {
+        if self.at + length + 2 > REQUEST_BYTES_MAX {
             return Err(ProtocolError("too big request".into()));
         }
         Ok(Some(length))

@@ -49,16 +49,21 @@ const MEMORY_PATIENCE: Duration = Duration::from_secs(3);
 /// When the kernel has no io_uring, forbids it, or memory may not be locked; the text says what
 /// to change.
 pub fn run<T>(settings: &Settings, future: impl Future<Output = T>) -> io::Result<T> {
+    with_memory(|| make(settings)).map(|executor| executor.run(future))
+}
+
+/// Makes what locks memory, again for a while where there is none to lock.
+pub(super) fn with_memory<T>(make: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let begun = Instant::now();
     loop {
-        match make(settings) {
-            Ok(executor) => return Ok(executor.run(future)),
-            Err(error) => {
-                if error.raw_os_error() != Some(libc::ENOMEM) || begun.elapsed() > MEMORY_PATIENCE {
-                    return Err(error);
-                }
+        match make() {
+            Err(error)
+                if error.raw_os_error() == Some(libc::ENOMEM)
+                    && begun.elapsed() < MEMORY_PATIENCE =>
+            {
                 std::thread::sleep(Duration::from_millis(50));
             }
+            made => return made,
         }
     }
 }

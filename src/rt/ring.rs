@@ -99,12 +99,14 @@ impl Ring {
     /// # Errors
     /// When the kernel has no io_uring, forbids it, is older than 6.1, or memory may not be locked.
     pub fn new(parker: Parker) -> io::Result<Ring> {
-        let ring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_coop_taskrun()
-            .setup_cqsize(COMPLETIONS)
-            .build(SUBMISSIONS)?;
+        let ring = super::executor::with_memory(|| {
+            IoUring::builder()
+                .setup_single_issuer()
+                .setup_defer_taskrun()
+                .setup_coop_taskrun()
+                .setup_cqsize(COMPLETIONS)
+                .build(SUBMISSIONS)
+        })?;
         let mut buffers = Buffers::new()?;
         // SAFETY: the address is a page-aligned mapping of `BUFFERS` entries that outlives the
         // ring (see the order of the fields).

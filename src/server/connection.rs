@@ -276,7 +276,7 @@ impl Connection {
         self.broken
             || (self.ending
                 && !self.waiting
-                && self.client.is_idle()
+                && (self.client.is_idle() || self.client.is_pausing)
                 && self.client.out.is_empty()
                 && !self.send_under_way)
     }

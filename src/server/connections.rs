@@ -18,6 +18,12 @@ use super::connection::{Connection, Wire};
 /// Connections that one core can hold: their place is part of a 56-bit token.
 const PLACES_MAX: usize = 1 << 24;
 
+/// What a client from elsewhere is told in protected mode.
+const DENIED: &[u8] =
+    b"-DENIED quorate is running in protected mode: only clients of this machine \
+    are served, since there are no passwords. Where the network is trusted, turn it off with \
+    'CONFIG SET protected-mode no' from this machine, or with --protected-mode no.\r\n";
+
 /// What bounds connections.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -33,6 +39,8 @@ pub struct Limits {
     pub output_soft_s: u64,
     /// Bytes of requests that may be kept.
     pub query_bytes_max: usize,
+    /// Whether only this machine's clients are served (`protected-mode`).
+    pub protected: bool,
 }
 
 impl Limits {
@@ -49,6 +57,7 @@ impl Limits {
             output_soft_bytes: output.soft_bytes as usize,
             output_soft_s: output.soft_seconds,
             query_bytes_max: config.query_bytes_max(),
+            protected: config.protected_mode(),
         }
     }
 }
@@ -63,6 +72,7 @@ impl Default for Limits {
             output_soft_bytes: 0,
             output_soft_s: 0,
             query_bytes_max: 1024 * 1024 * 1024,
+            protected: true,
         }
     }
 }
@@ -153,6 +163,11 @@ impl Connections {
     fn accepted(&mut self, ring: &Ring, fd: RawFd, now_ms: u64) {
         // SAFETY: the kernel just made this descriptor for us.
         let socket = unsafe { Socket::accepted(fd, self.limits.keepalive_s) };
+        if self.limits.protected && socket.peer().is_some_and(|peer| !peer.ip().is_loopback()) {
+            self.counters.connections_rejected += 1;
+            socket.send_last(DENIED);
+            return;
+        }
         let open_everywhere = self.open_everywhere.fetch_add(1, Ordering::Relaxed);
         if open_everywhere >= self.limits.clients_max || self.places.len() >= PLACES_MAX {
             self.open_everywhere.fetch_sub(1, Ordering::Relaxed);
@@ -327,7 +342,7 @@ impl Connections {
         if !soft {
             connection.over_soft_since_ms = None;
         }
-        if hard || (soft && now_ms - since_ms > limits.output_soft_s * 1000) {
+        if hard || (soft && now_ms.saturating_sub(since_ms) > limits.output_soft_s * 1000) {
             tracing::warn!(
                 client = connection.client.session.address,
                 bytes,
