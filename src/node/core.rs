@@ -65,7 +65,12 @@ impl<F: Front> Core<F> {
                 self.front.tick(&self.ring, &mut self.engine);
                 self.engine.tick();
             }
-            if self.engine.end_turn() {
+            // A proposal, or a write of the log that ended, sets the Raft tasks going.
+            let file_ended = self.ring.take_file_ended();
+            if file_ended {
+                self.engine.log_write_ended();
+            }
+            if self.engine.end_turn() | file_ended {
                 busy |= self.let_raft_run().await;
             }
             self.front.flush(&self.ring);

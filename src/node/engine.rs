@@ -477,6 +477,13 @@ impl Engine {
         true
     }
 
+    /// A write of the log has ended on this core.
+    pub fn log_write_ended(&mut self) {
+        if let Some(raft) = &self.raft {
+            raft.sequencer.write_ended();
+        }
+    }
+
     /// Sends what the turn gathered: to other cores, and to the log. Answers whether an entry was
     /// proposed on this core.
     pub fn end_turn(&mut self) -> bool {

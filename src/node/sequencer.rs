@@ -53,6 +53,8 @@ struct State {
     /// Entries proposed, and reads that run behind them, in order.
     in_flight: VecDeque<InFlight>,
     entries_in_flight: usize,
+    /// The write of the entry in flight has ended: the next may follow while this one is applied.
+    write_ended: bool,
     next_tag: u64,
     next_delivery: u64,
     /// Place of the last entry delivered.
@@ -83,6 +85,7 @@ impl Sequencer {
                 waiting: VecDeque::new(),
                 in_flight: VecDeque::new(),
                 entries_in_flight: 0,
+                write_ended: false,
                 next_tag: 0,
                 next_delivery: 1,
                 position: Position::default(),
@@ -109,7 +112,7 @@ impl Sequencer {
         let mut proposed = false;
         let mut state = self.state.borrow_mut();
         while !state.waiting.is_empty()
-            && state.entries_in_flight < ENTRIES_IN_FLIGHT
+            && state.entries_in_flight < ENTRIES_IN_FLIGHT + state.write_ended as usize
             && state.outgoing.len() < DELIVERIES_WAITING_MAX
         {
             let (payload, parts, sync) = state.form_entry();
@@ -127,6 +130,7 @@ impl Sequencer {
             match group.propose(tag, payload, sync) {
                 Ok(()) => {
                     proposed = true;
+                    state.write_ended = false;
                     state.entries_in_flight += 1;
                     state.in_flight.push_back(InFlight::Entry { tag, parts });
                 }
@@ -134,6 +138,12 @@ impl Sequencer {
             }
         }
         proposed
+    }
+
+    /// A write of the log has ended.
+    pub fn write_ended(&self) {
+        let mut state = self.state.borrow_mut();
+        state.write_ended = state.entries_in_flight > 0;
     }
 
     /// The group committed an entry.
@@ -271,6 +281,7 @@ impl State {
             |one: &InFlight| matches!(one, InFlight::Entry { tag: found, .. } if *found == tag);
         let place = self.in_flight.iter().position(is_it)?;
         self.entries_in_flight -= 1;
+        self.write_ended = false;
         match self.in_flight.remove(place)? {
             InFlight::Entry { parts, .. } => Some(parts),
             InFlight::Reads(_) => None,

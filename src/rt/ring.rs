@@ -77,6 +77,8 @@ struct Inner {
 struct Files {
     places: Vec<Option<FileOperation>>,
     free: Vec<u32>,
+    /// One has ended since the main task asked last.
+    ended: bool,
     /// Operations that found the ring full.
     waiting: VecDeque<squeue::Entry>,
 }
@@ -166,6 +168,12 @@ impl Ring {
             }
         }
         Ok(any)
+    }
+
+    /// Whether a file operation ended since the last call.
+    #[inline]
+    pub fn take_file_ended(&self) -> bool {
+        std::mem::take(&mut self.0.files.borrow_mut().ended)
     }
 
     /// Whether a file operation waits for the next turn to be submitted.
@@ -319,6 +327,7 @@ impl Ring {
 
     fn complete_file(&self, entry: &cqueue::Entry) {
         let mut files = self.0.files.borrow_mut();
+        files.ended = true;
         let place = (entry.user_data() & !KIND) as u32;
         let Some(operation) = files
             .places
