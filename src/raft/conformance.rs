@@ -16,7 +16,7 @@ use super::runtime::Glommio;
 use super::store::LogStore;
 use super::tests::{MemoryLog, MemoryVotes, TestApplier};
 use super::types::Types;
-use crate::log::Log;
+use crate::log::{Backend, Log, Options};
 
 /// What a store needs to be kept until its test is over: a temporary directory, for instance.
 pub type Guard = Box<dyn Any + Send + Sync>;
@@ -70,4 +70,26 @@ fn the_memory_log_passes() {
             (guard, log, votes)
         })
     });
+}
+
+/// A fresh log of a backend on disk, with segments small enough for the suite to fill some.
+async fn on_disk(backend: Backend) -> Made {
+    let directory = tempfile::tempdir().expect("a directory for the log");
+    let options = Options {
+        segment_bytes: 1 << 20,
+        ..Options::default()
+    };
+    let (log, _recovery) = crate::log::open(directory.path(), backend, options, &mut |_| {})
+        .expect("an empty directory opens");
+    (Box::new(directory), log, MemoryVotes::new())
+}
+
+#[test]
+fn the_segment_log_passes() {
+    log_suite(|| Box::pin(on_disk(Backend::Segment)));
+}
+
+#[test]
+fn the_fjall_log_passes() {
+    log_suite(|| Box::pin(on_disk(Backend::Fjall)));
 }
