@@ -32,6 +32,10 @@ pub const ENTRIES_IN_FLIGHT: usize = 1;
 /// apply work in slices. A single larger command still travels alone.
 pub const ENTRY_BYTES_SOFT: usize = 1024 * 1024;
 
+/// Batches that one entry takes. Their number is 16 bits in the log, and a disk that stands still
+/// for seconds lets far more of them pile up.
+pub const ENTRY_PARTS_MAX: usize = 4096;
+
 /// Bytes of one log segment file.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -57,6 +61,7 @@ pub const LOG_READ_BYTES: usize = 256 * 1024;
 pub const META_REQUESTS_MAX: usize = 256;
 
 const _: () = assert!(ENTRY_BYTES_SOFT as u64 * 4 <= SEGMENT_BYTES);
+const _: () = assert!(ENTRY_PARTS_MAX <= u16::MAX as usize);
 
 /// Replies that one connection may have outstanding before its input waits: deep enough for any
 /// pipeline to fill a batch, small enough that a connection's bookkeeping stays under 2 MiB.

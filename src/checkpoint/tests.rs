@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::SystemTime;
 
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use futures::StreamExt;
@@ -197,6 +198,31 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Every file below `dir` with its length and when it was last written.
+fn stamps(dir: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        match entry.metadata() {
+            Ok(meta) if meta.is_dir() => found.extend(stamps(&entry.path())),
+            Ok(meta) => found.push((entry.path(), meta.len(), meta.modified().unwrap())),
+            // Removed since it was listed: the next look will differ.
+            Err(_) => {}
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Copies `from` as it is at one moment, as a crash would leave it. `None` when it changed
+/// meanwhile.
+fn copy_at_once(from: &Path, to: &Path) -> Option<PathBuf> {
+    // What an earlier try left behind is no part of this moment.
+    let _ = std::fs::remove_dir_all(to);
+    let before = stamps(from);
+    copy(from, to);
+    (stamps(from) == before).then(|| to.to_path_buf())
+}
+
 fn images(dir: &Path) -> Vec<String> {
     let database = Database::builder(dir).open().unwrap();
     let names = database.list_keyspace_names();
@@ -267,39 +293,32 @@ fn a_crash_at_any_moment_leaves_one_whole_checkpoint() {
     write(&store, 5, &first, 2);
     let writer = begin(&store, 6);
     feed(&writer, &second, 2);
-    let mut crashes = vec![copies.path().join("fed")];
-    copy(dir.path(), &crashes[0]);
+    let mut crashes = Vec::new();
     let finishing = std::thread::spawn(move || wait(writer.finish()).unwrap());
-    while !finishing.is_finished() {
-        let crash = copies.path().join(format!("finishing-{}", crashes.len()));
-        copy(dir.path(), &crash);
-        crashes.push(crash);
+    for number in 0.. {
+        let over = finishing.is_finished();
+        crashes.extend(copy_at_once(
+            dir.path(),
+            &copies.path().join(number.to_string()),
+        ));
+        if over && !crashes.is_empty() {
+            break;
+        }
     }
     finishing.join().unwrap();
-    crashes.push(copies.path().join("finished"));
-    copy(dir.path(), &crashes[crashes.len() - 1]);
+    // What is left behind is cleared away after the end was reported: any moment of that will do.
+    let last = copies.path().join("finished");
+    while copy_at_once(dir.path(), &last).is_none() {}
+    crashes.push(last);
     let mut newest = 5;
     for crash in &crashes {
-        // A copy is not taken in one moment as a crash would be: it may miss a file that another
-        // names, and is refused then, by name or by the count and digest of its entries. What a
-        // kill leaves is tested on the real thing (`tests/it/crash`).
-        let opened = Store::open(crash).and_then(|store| load(&store, 2));
-        let Ok(found) = opened else {
-            let name = crash.file_name().unwrap().to_string_lossy();
-            assert!(name.starts_with("finishing"), "{name}");
-            continue;
-        };
-        let (loaded, all) = found.unwrap();
+        let store = Store::open(crash).unwrap();
+        let (loaded, all) = load(&store, 2).unwrap().unwrap();
         let index = loaded.origin.index;
         assert!(index >= newest, "never back");
         newest = index;
-        assert!(
-            all == if index == 5 {
-                first.clone()
-            } else {
-                second.clone()
-            }
-        );
+        let image = if index == 5 { &first } else { &second };
+        assert!(all == *image);
     }
     assert_eq!(newest, 6);
 }

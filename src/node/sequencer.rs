@@ -24,7 +24,7 @@ use crate::checkpoint::Feeder;
 use crate::clock;
 use crate::command::Rng;
 use crate::error::Unavailable;
-use crate::limits::{DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, ENTRY_BYTES_SOFT};
+use crate::limits::{DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX};
 use crate::log::Position;
 use crate::raft::Group;
 use crate::rt::Parker;
@@ -231,10 +231,11 @@ impl State {
         let mut taken: Vec<Submission> = Vec::new();
         let mut bytes = 0;
         while let Some(next) = self.waiting.front() {
-            if !taken.is_empty() && bytes + next.commands.len() > ENTRY_BYTES_SOFT {
+            let full = bytes + next.bytes() > ENTRY_BYTES_SOFT || taken.len() == ENTRY_PARTS_MAX;
+            if !taken.is_empty() && full {
                 break;
             }
-            bytes += next.commands.len();
+            bytes += next.bytes();
             taken.extend(self.waiting.pop_front());
         }
         let sync = taken.iter().any(|one| one.sync);
@@ -392,6 +393,69 @@ impl Outgoing {
         match self {
             Outgoing::Deliver(delivery) => Message::Deliver(delivery.clone()),
             Outgoing::Refuse(local, why) => Message::Refused(local.clone(), why.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What batch `number` writes: one in eight does, the others only read.
+    fn written(number: usize) -> Vec<u8> {
+        if number.is_multiple_of(8) {
+            vec![number as u8]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn batch(number: usize) -> Submission {
+        let mut commands = Vec::new();
+        if number.is_multiple_of(8) {
+            commands.resize(HEAD_BYTES, 0);
+            commands.extend(written(number));
+        }
+        Submission {
+            commands,
+            ..Submission::default()
+        }
+    }
+
+    fn state(batches: usize) -> State {
+        State {
+            waiting: (0..batches).map(batch).collect(),
+            in_flight: VecDeque::new(),
+            entries_in_flight: 0,
+            write_ended: false,
+            next_tag: 0,
+            next_delivery: 1,
+            position: Position::default(),
+            rng: Rng::new(1),
+            outgoing: VecDeque::new(),
+        }
+    }
+
+    /// What a restart reads of an entry is what its proposer handed over, however many batches
+    /// piled up behind a disk that stood still.
+    #[test]
+    fn entries_read_back_however_many_batches_wait() {
+        for batches in [1, 2, 3, ENTRY_PARTS_MAX, 70_000] {
+            let mut state = state(batches);
+            let mut read = Vec::new();
+            while !state.waiting.is_empty() {
+                let (payload, parts, _) = state.form_entry();
+                if payload.is_empty() {
+                    read.extend(parts.iter().map(|_| Vec::new()));
+                    continue;
+                }
+                let ranges = part_ranges(&payload).unwrap();
+                let own: Vec<Range<usize>> = parts.into_iter().map(|part| part.commands).collect();
+                assert_eq!(ranges, own);
+                read.extend(ranges.into_iter().map(|range| payload[range].to_vec()));
+            }
+            let handed: Vec<Vec<u8>> = (0..batches).map(written).collect();
+            assert!(read == handed, "{batches} batches");
         }
     }
 }
