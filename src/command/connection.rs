@@ -1,7 +1,7 @@
 //! Commands on the connection itself. The node answers them from the session; what stands here is
 //! what they are.
 
-use super::spec::{Category, Flags, Group, Keys, Route, Spec};
+use super::spec::{Flags, Group, Keys, Route, Spec};
 
 /// A command that the core of the connection answers; the fields that differ are given.
 pub(super) const fn session(
@@ -13,19 +13,10 @@ pub(super) const fn session(
     summary: &'static str,
 ) -> Spec {
     Spec {
-        id,
-        name,
-        arity,
-        flags,
         keys: Keys::None,
-        category: Category::NONE,
-        group,
         route: Route::Session,
-        handler: None,
-        since: "1.0.0",
-        complexity: "O(1)",
         summary,
-        subcommands: &[],
+        ..Spec::on_key(group, id, name, arity, flags)
     }
 }
 

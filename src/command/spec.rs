@@ -62,6 +62,17 @@ pub enum Keys {
     Custom(fn(Args<'_>, &mut Vec<usize>)),
 }
 
+impl Keys {
+    /// Keys from argument 1 to `last` every `step`.
+    pub const fn from_first(last: i32, step: i32) -> Keys {
+        Keys::Range {
+            first: 1,
+            last,
+            step,
+        }
+    }
+}
+
 /// The arguments a command takes, its name counted: exactly `n`, or at least `-n`. As Redis.
 pub type Arity = i32;
 
@@ -128,6 +139,13 @@ impl Flags {
         "movablekeys",
         "allow_busy",
     ];
+
+    /// Reads and writes as the families combine them; `GROW` are writes that may take memory.
+    pub const READ: Flags = Flags::READONLY;
+    pub const READ_FAST: Flags = Flags::READ.or(Flags::FAST);
+    pub const WRITE_FAST: Flags = Flags::WRITE.or(Flags::FAST);
+    pub const GROW: Flags = Flags::WRITE.or(Flags::DENYOOM);
+    pub const GROW_FAST: Flags = Flags::GROW.or(Flags::FAST);
 
     pub const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
@@ -224,6 +242,36 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// A command of a family on the key at argument 1, read or written as `flags` say. What else
+    /// it is, its handler first of all, is for the family to fill in.
+    pub const fn on_key(
+        group: Group,
+        id: u16,
+        name: &'static str,
+        arity: Arity,
+        flags: Flags,
+    ) -> Spec {
+        Spec {
+            id,
+            name,
+            arity,
+            flags,
+            keys: Keys::from_first(1, 1),
+            category: Category::NONE,
+            group,
+            route: if flags.has(Flags::WRITE) {
+                Route::Write
+            } else {
+                Route::Read
+            },
+            handler: None,
+            since: "1.0.0",
+            complexity: "O(1)",
+            summary: "",
+            subcommands: &[],
+        }
+    }
+
     /// Whether `count` arguments, the name included, are right.
     #[inline]
     pub fn accepts(&self, count: usize) -> bool {

@@ -1,6 +1,6 @@
 //! What the table says of commands on bits.
 
-use super::super::spec::{Category, Flags, Group, Keys, Route, Spec};
+use super::super::spec::{Flags, Group, Keys, Spec};
 use super::{bitcount, bitop, bitpos, field, getbit, setbit};
 
 const fn keys(first: i32, last: i32) -> Keys {
@@ -13,28 +13,10 @@ const fn keys(first: i32, last: i32) -> Keys {
 
 /// A command on the bits of the key at 1; the fields that differ are given.
 const fn spec(id: u16, name: &'static str, arity: i32, flags: Flags) -> Spec {
-    Spec {
-        id,
-        name,
-        arity,
-        flags,
-        keys: keys(1, 1),
-        category: Category::NONE,
-        group: Group::Bitmap,
-        route: if flags.has(Flags::WRITE) {
-            Route::Write
-        } else {
-            Route::Read
-        },
-        handler: None,
-        since: "",
-        complexity: "O(1)",
-        summary: "",
-        subcommands: &[],
-    }
+    Spec::on_key(Group::Bitmap, id, name, arity, flags)
 }
 
-const READ: Flags = Flags::READONLY;
+const READ: Flags = Flags::READ;
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
 
 pub(in crate::command) const SPECS: &[Spec] = &[

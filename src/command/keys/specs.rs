@@ -13,25 +13,7 @@ const fn keys(first: i32, last: i32) -> Keys {
 
 /// A command on the key at 1; the fields that differ are given.
 pub(super) const fn spec(id: u16, name: &'static str, arity: i32, flags: Flags) -> Spec {
-    Spec {
-        id,
-        name,
-        arity,
-        flags,
-        keys: keys(1, 1),
-        category: Category::NONE,
-        group: Group::Generic,
-        route: if flags.has(Flags::WRITE) {
-            Route::Write
-        } else {
-            Route::Read
-        },
-        handler: None,
-        since: "1.0.0",
-        complexity: "O(1)",
-        summary: "",
-        subcommands: &[],
-    }
+    Spec::on_key(Group::Generic, id, name, arity, flags)
 }
 
 /// Id of `__expire`, the removal of keys that are past their expiry: the leader proposes it.

@@ -1,6 +1,6 @@
 //! What the table says of string commands.
 
-use super::super::spec::{Category, Flags, Group, Keys, Route, Spec};
+use super::super::spec::{Flags, Group, Keys, Spec};
 use super::{get, lcs, mget, number, set, slice, strlen};
 
 const fn keys(last: i32, step: i32) -> Keys {
@@ -13,25 +13,7 @@ const fn keys(last: i32, step: i32) -> Keys {
 
 /// A string command on the key at 1; the fields that differ are given.
 const fn spec(id: u16, name: &'static str, arity: i32, flags: Flags) -> Spec {
-    Spec {
-        id,
-        name,
-        arity,
-        flags,
-        keys: keys(1, 1),
-        category: Category::NONE,
-        group: Group::String,
-        route: if flags.has(Flags::WRITE) {
-            Route::Write
-        } else {
-            Route::Read
-        },
-        handler: None,
-        since: "1.0.0",
-        complexity: "O(1)",
-        summary: "",
-        subcommands: &[],
-    }
+    Spec::on_key(Group::String, id, name, arity, flags)
 }
 
 const ALL: Keys = keys(-1, 1);

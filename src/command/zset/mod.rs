@@ -8,50 +8,14 @@ mod pop;
 mod range;
 mod score;
 
-use super::spec::{Category, Flags, Group, Keys, Route, Spec};
+use super::spec::{Flags, Group, Keys, Spec};
 
-const KEY: Keys = Keys::Range {
-    first: 1,
-    last: 1,
-    step: 1,
-};
-
-const TWO_KEYS: Keys = Keys::Range {
-    first: 1,
-    last: 2,
-    step: 1,
-};
+const TWO_KEYS: Keys = Keys::from_first(2, 1);
 
 /// A command on the key at 1; the fields that differ are given.
 const fn spec(id: u16, name: &'static str, arity: i32, flags: Flags) -> Spec {
-    Spec {
-        id,
-        name,
-        arity,
-        flags,
-        keys: KEY,
-        category: Category::NONE,
-        group: Group::SortedSet,
-        route: if flags.has(Flags::WRITE) {
-            Route::Write
-        } else {
-            Route::Read
-        },
-        handler: None,
-        since: "1.0.0",
-        complexity: "O(1)",
-        summary: "",
-        subcommands: &[],
-    }
+    Spec::on_key(Group::SortedSet, id, name, arity, flags)
 }
-
-const READ: Flags = Flags::READONLY;
-const READ_FAST: Flags = READ.or(Flags::FAST);
-const WRITE: Flags = Flags::WRITE;
-const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
-/// Writes that may take memory.
-const GROW: Flags = WRITE.or(Flags::DENYOOM);
-const GROW_FAST: Flags = GROW.or(Flags::FAST);
 
 pub(super) const SPECS: &[Spec] = &[
     Spec {
@@ -59,61 +23,61 @@ pub(super) const SPECS: &[Spec] = &[
         since: "1.2.0",
         complexity: "O(log(N)) for each item added, where N is the number of elements in the sorted set.",
         summary: "Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.",
-        ..spec(250, "zadd", -4, GROW_FAST)
+        ..spec(250, "zadd", -4, Flags::GROW_FAST)
     },
     Spec {
         handler: Some(score::zscore),
         since: "1.2.0",
         summary: "Returns the score of a member in a sorted set.",
-        ..spec(251, "zscore", 3, READ_FAST)
+        ..spec(251, "zscore", 3, Flags::READ_FAST)
     },
     Spec {
         handler: Some(score::zmscore),
         since: "6.2.0",
         complexity: "O(N) where N is the number of members being requested.",
         summary: "Returns the score of one or more members in a sorted set.",
-        ..spec(252, "zmscore", -3, READ_FAST)
+        ..spec(252, "zmscore", -3, Flags::READ_FAST)
     },
     Spec {
         handler: Some(add::zincrby),
         since: "1.2.0",
         complexity: "O(log(N)) where N is the number of elements in the sorted set.",
         summary: "Increments the score of a member in a sorted set.",
-        ..spec(253, "zincrby", 4, GROW_FAST)
+        ..spec(253, "zincrby", 4, Flags::GROW_FAST)
     },
     Spec {
         handler: Some(score::zcard),
         since: "1.2.0",
         summary: "Returns the number of members in a sorted set.",
-        ..spec(254, "zcard", 2, READ_FAST)
+        ..spec(254, "zcard", 2, Flags::READ_FAST)
     },
     Spec {
         handler: Some(add::zrem),
         since: "1.2.0",
         complexity: "O(M*log(N)) with N being the number of elements in the sorted set and M the number of elements to be removed.",
         summary: "Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.",
-        ..spec(255, "zrem", -3, WRITE_FAST)
+        ..spec(255, "zrem", -3, Flags::WRITE_FAST)
     },
     Spec {
         handler: Some(score::zrank),
         since: "2.0.0",
         complexity: "O(log(N))",
         summary: "Returns the index of a member in a sorted set ordered by ascending scores.",
-        ..spec(256, "zrank", -3, READ_FAST)
+        ..spec(256, "zrank", -3, Flags::READ_FAST)
     },
     Spec {
         handler: Some(score::zrevrank),
         since: "2.0.0",
         complexity: "O(log(N))",
         summary: "Returns the index of a member in a sorted set ordered by descending scores.",
-        ..spec(257, "zrevrank", -3, READ_FAST)
+        ..spec(257, "zrevrank", -3, Flags::READ_FAST)
     },
     Spec {
         handler: Some(range::zrange),
         since: "1.2.0",
         complexity: "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements returned.",
         summary: "Returns members in a sorted set within a range of indexes.",
-        ..spec(258, "zrange", -4, READ)
+        ..spec(258, "zrange", -4, Flags::READ)
     },
     Spec {
         handler: Some(range::zrangestore),
@@ -121,70 +85,70 @@ pub(super) const SPECS: &[Spec] = &[
         since: "6.2.0",
         complexity: "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements stored into the destination key.",
         summary: "Stores a range of members from sorted set in a key.",
-        ..spec(259, "zrangestore", -5, GROW)
+        ..spec(259, "zrangestore", -5, Flags::GROW)
     },
     Spec {
         handler: Some(range::zrevrange),
         since: "1.2.0",
         complexity: "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements returned.",
         summary: "Returns members in a sorted set within a range of indexes in reverse order.",
-        ..spec(260, "zrevrange", -4, READ)
+        ..spec(260, "zrevrange", -4, Flags::READ)
     },
     Spec {
         handler: Some(range::zrangebyscore),
         since: "1.0.5",
         complexity: "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements being returned. If M is constant (e.g. always asking for the first 10 elements with LIMIT), you can consider it O(log(N)).",
         summary: "Returns members in a sorted set within a range of scores.",
-        ..spec(261, "zrangebyscore", -4, READ)
+        ..spec(261, "zrangebyscore", -4, Flags::READ)
     },
     Spec {
         handler: Some(range::zrevrangebyscore),
         since: "2.2.0",
         complexity: "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements being returned. If M is constant (e.g. always asking for the first 10 elements with LIMIT), you can consider it O(log(N)).",
         summary: "Returns members in a sorted set within a range of scores in reverse order.",
-        ..spec(262, "zrevrangebyscore", -4, READ)
+        ..spec(262, "zrevrangebyscore", -4, Flags::READ)
     },
     Spec {
         handler: Some(range::zrangebylex),
         since: "2.8.9",
         complexity: "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements being returned. If M is constant (e.g. always asking for the first 10 elements with LIMIT), you can consider it O(log(N)).",
         summary: "Returns members in a sorted set within a lexicographical range.",
-        ..spec(263, "zrangebylex", -4, READ)
+        ..spec(263, "zrangebylex", -4, Flags::READ)
     },
     Spec {
         handler: Some(range::zrevrangebylex),
         since: "2.8.9",
         complexity: "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements being returned. If M is constant (e.g. always asking for the first 10 elements with LIMIT), you can consider it O(log(N)).",
         summary: "Returns members in a sorted set within a lexicographical range in reverse order.",
-        ..spec(264, "zrevrangebylex", -4, READ)
+        ..spec(264, "zrevrangebylex", -4, Flags::READ)
     },
     Spec {
         handler: Some(range::zcount),
         since: "2.0.0",
         complexity: "O(log(N)) with N being the number of elements in the sorted set.",
         summary: "Returns the count of members in a sorted set that have scores within a range.",
-        ..spec(265, "zcount", 4, READ_FAST)
+        ..spec(265, "zcount", 4, Flags::READ_FAST)
     },
     Spec {
         handler: Some(range::zlexcount),
         since: "2.8.9",
         complexity: "O(log(N)) with N being the number of elements in the sorted set.",
         summary: "Returns the number of members in a sorted set within a lexicographical range.",
-        ..spec(266, "zlexcount", 4, READ_FAST)
+        ..spec(266, "zlexcount", 4, Flags::READ_FAST)
     },
     Spec {
         handler: Some(pop::zpopmin),
         since: "5.0.0",
         complexity: "O(log(N)*M) with N being the number of elements in the sorted set, and M being the number of elements popped.",
         summary: "Returns the lowest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
-        ..spec(267, "zpopmin", -2, WRITE_FAST)
+        ..spec(267, "zpopmin", -2, Flags::WRITE_FAST)
     },
     Spec {
         handler: Some(pop::zpopmax),
         since: "5.0.0",
         complexity: "O(log(N)*M) with N being the number of elements in the sorted set, and M being the number of elements popped.",
         summary: "Returns the highest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
-        ..spec(268, "zpopmax", -2, WRITE_FAST)
+        ..spec(268, "zpopmax", -2, Flags::WRITE_FAST)
     },
     Spec {
         handler: Some(pop::zmpop),
@@ -192,35 +156,35 @@ pub(super) const SPECS: &[Spec] = &[
         since: "7.0.0",
         complexity: "O(K) + O(M*log(N)) where K is the number of provided keys, N being the number of elements in the sorted set, and M being the number of elements popped.",
         summary: "Returns the highest- or lowest-scoring members from one or more sorted sets after removing them. Deletes the sorted set if the last member was popped.",
-        ..spec(269, "zmpop", -4, WRITE.or(Flags::MOVABLE_KEYS))
+        ..spec(269, "zmpop", -4, Flags::WRITE.or(Flags::MOVABLE_KEYS))
     },
     Spec {
         handler: Some(range::zremrangebyrank),
         since: "2.0.0",
         complexity: "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements removed by the operation.",
         summary: "Removes members in a sorted set within a range of indexes. Deletes the sorted set if all members were removed.",
-        ..spec(270, "zremrangebyrank", 4, WRITE)
+        ..spec(270, "zremrangebyrank", 4, Flags::WRITE)
     },
     Spec {
         handler: Some(range::zremrangebyscore),
         since: "1.2.0",
         complexity: "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements removed by the operation.",
         summary: "Removes members in a sorted set within a range of scores. Deletes the sorted set if all members were removed.",
-        ..spec(271, "zremrangebyscore", 4, WRITE)
+        ..spec(271, "zremrangebyscore", 4, Flags::WRITE)
     },
     Spec {
         handler: Some(range::zremrangebylex),
         since: "2.8.9",
         complexity: "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements removed by the operation.",
         summary: "Removes members in a sorted set within a lexicographical range. Deletes the sorted set if all members were removed.",
-        ..spec(272, "zremrangebylex", 4, WRITE)
+        ..spec(272, "zremrangebylex", 4, Flags::WRITE)
     },
     Spec {
         handler: Some(score::zrandmember),
         since: "6.2.0",
         complexity: "O(N) where N is the number of members returned",
         summary: "Returns one or more random members from a sorted set.",
-        ..spec(273, "zrandmember", -2, READ)
+        ..spec(273, "zrandmember", -2, Flags::READ)
     },
     Spec {
         handler: Some(algebra::zunion),
@@ -228,7 +192,7 @@ pub(super) const SPECS: &[Spec] = &[
         since: "6.2.0",
         complexity: "O(N)+O(M*log(M)) with N being the sum of the sizes of the input sorted sets, and M being the number of elements in the resulting sorted set.",
         summary: "Returns the union of multiple sorted sets.",
-        ..spec(274, "zunion", -3, READ.or(Flags::MOVABLE_KEYS))
+        ..spec(274, "zunion", -3, Flags::READ.or(Flags::MOVABLE_KEYS))
     },
     Spec {
         handler: Some(algebra::zinter),
@@ -236,7 +200,7 @@ pub(super) const SPECS: &[Spec] = &[
         since: "6.2.0",
         complexity: "O(N*K)+O(M*log(M)) worst case with N being the smallest input sorted set, K being the number of input sorted sets and M being the number of elements in the resulting sorted set.",
         summary: "Returns the intersect of multiple sorted sets.",
-        ..spec(275, "zinter", -3, READ.or(Flags::MOVABLE_KEYS))
+        ..spec(275, "zinter", -3, Flags::READ.or(Flags::MOVABLE_KEYS))
     },
     Spec {
         handler: Some(algebra::zdiff),
@@ -244,7 +208,7 @@ pub(super) const SPECS: &[Spec] = &[
         since: "6.2.0",
         complexity: "O(L + (N-K)log(N)) worst case where L is the total number of elements in all the sets, N is the size of the first set, and K is the size of the result set.",
         summary: "Returns the difference between multiple sorted sets.",
-        ..spec(276, "zdiff", -3, READ.or(Flags::MOVABLE_KEYS))
+        ..spec(276, "zdiff", -3, Flags::READ.or(Flags::MOVABLE_KEYS))
     },
     Spec {
         handler: Some(algebra::zunionstore),
@@ -252,7 +216,7 @@ pub(super) const SPECS: &[Spec] = &[
         since: "2.0.0",
         complexity: "O(N)+O(M*log(M)) with N being the sum of the sizes of the input sorted sets, and M being the number of elements in the resulting sorted set.",
         summary: "Stores the union of multiple sorted sets in a key.",
-        ..spec(277, "zunionstore", -4, GROW.or(Flags::MOVABLE_KEYS))
+        ..spec(277, "zunionstore", -4, Flags::GROW.or(Flags::MOVABLE_KEYS))
     },
     Spec {
         handler: Some(algebra::zinterstore),
@@ -260,7 +224,7 @@ pub(super) const SPECS: &[Spec] = &[
         since: "2.0.0",
         complexity: "O(N*K)+O(M*log(M)) worst case with N being the smallest input sorted set, K being the number of input sorted sets and M being the number of elements in the resulting sorted set.",
         summary: "Stores the intersect of multiple sorted sets in a key.",
-        ..spec(278, "zinterstore", -4, GROW.or(Flags::MOVABLE_KEYS))
+        ..spec(278, "zinterstore", -4, Flags::GROW.or(Flags::MOVABLE_KEYS))
     },
     Spec {
         handler: Some(algebra::zdiffstore),
@@ -268,7 +232,7 @@ pub(super) const SPECS: &[Spec] = &[
         since: "6.2.0",
         complexity: "O(L + (N-K)log(N)) worst case where L is the total number of elements in all the sets, N is the size of the first set, and K is the size of the result set.",
         summary: "Stores the difference of multiple sorted sets in a key.",
-        ..spec(279, "zdiffstore", -4, GROW.or(Flags::MOVABLE_KEYS))
+        ..spec(279, "zdiffstore", -4, Flags::GROW.or(Flags::MOVABLE_KEYS))
     },
     Spec {
         handler: Some(algebra::zintercard),
@@ -276,13 +240,13 @@ pub(super) const SPECS: &[Spec] = &[
         since: "7.0.0",
         complexity: "O(N*K) worst case with N being the smallest input sorted set, K being the number of input sorted sets.",
         summary: "Returns the number of members of the intersect of multiple sorted sets.",
-        ..spec(280, "zintercard", -3, READ.or(Flags::MOVABLE_KEYS))
+        ..spec(280, "zintercard", -3, Flags::READ.or(Flags::MOVABLE_KEYS))
     },
     Spec {
         handler: Some(score::zscan),
         since: "2.8.0",
         complexity: "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.",
         summary: "Iterates over members and scores of a sorted set.",
-        ..spec(281, "zscan", -3, READ)
+        ..spec(281, "zscan", -3, Flags::READ)
     },
 ];
