@@ -20,6 +20,7 @@ pub mod limits;
 pub mod slot;
 
 pub mod config;
+pub mod database;
 pub mod metrics;
 pub mod resp;
 pub mod rt;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use fjall::Keyspace;
 
+use crate::database;
 use crate::error::Fatal;
 use crate::limits::CHECKPOINT_READ_BYTES;
 use crate::slot::{SLOTS, shard_of};
@@ -86,7 +87,7 @@ where
     let results: Vec<Result<Digest, Fatal>> = std::thread::scope(|scope| {
         let (load, sink) = (&load, &sink);
         let handles: Vec<_> = (0..threads.min(shards))
-            .map(|_| scope.spawn(move || load.run(sink)))
+            .map(|_| scope.spawn(move || database::guarded(shelf.dir(), || load.run(sink))))
             .collect();
         let joined = handles.into_iter().map(|handle| handle.join());
         joined

@@ -145,7 +145,11 @@ impl Queue {
             }
             match state.end.take() {
                 Some(End::Finish(outcome)) => return Work::Finish(outcome),
-                Some(End::Abort) => return Work::Abort,
+                Some(End::Abort) => {
+                    // Stays, so that nothing more is taken.
+                    state.end = Some(End::Abort);
+                    return Work::Abort;
+                }
                 None => {}
             }
             state = self

@@ -8,7 +8,8 @@ use std::time::Duration;
 use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use crate::error::{Fatal, system_error};
+use crate::database::{self, fatal};
+use crate::error::Fatal;
 
 use super::meta::{CheckpointMeta, Origin, image_name};
 use super::press::Pressed;
@@ -93,7 +94,7 @@ impl Shelf {
             return Ok(database.clone());
         }
         let database = open_database(&self.dir)?;
-        let newest = read_manifest(&self.dir, &database)?;
+        let newest = database::guarded(&self.dir, || read_manifest(&self.dir, &database))?;
         outrun(&database).map_err(|error| Fatal::io("writing to", &self.dir, error))?;
         *self.lock_newest() = newest;
         Ok(place.insert(database).clone())
@@ -141,6 +142,10 @@ impl Shelf {
             image: Some(image.clone()),
         });
         Ok(meta)
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// What the storage engine could not read, as an error of a start.
@@ -201,13 +206,12 @@ fn settle(database: &Database, keyspace: &Keyspace) -> io::Result<()> {
 }
 
 fn open_database(dir: &Path) -> Result<Database, Fatal> {
-    std::fs::create_dir_all(dir).map_err(|error| Fatal::io("creating", dir, error))?;
-    Database::builder(dir)
-        .worker_threads(WORKER_THREADS)
-        .cache_size(CACHE_BYTES)
-        .max_journaling_size(JOURNAL_BYTES)
-        .open()
-        .map_err(|error| fatal(dir, error))
+    database::open(dir, |builder| {
+        builder
+            .worker_threads(WORKER_THREADS)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+    })
 }
 
 fn read_manifest(dir: &Path, database: &Database) -> Result<Option<Newest>, Fatal> {
@@ -235,23 +239,6 @@ fn read_manifest(dir: &Path, database: &Database) -> Result<Option<Newest>, Fata
         meta,
         image: Some(image),
     }))
-}
-
-/// What an error of the storage engine means for a start.
-fn fatal(dir: &Path, error: fjall::Error) -> Fatal {
-    match error {
-        fjall::Error::Locked => Fatal::Setup(format!(
-            "{} is in use by another process: is a node running on it?",
-            dir.display()
-        )),
-        fjall::Error::Io(error) => Fatal::io("using the checkpoint in", dir, error),
-        error => match system_error(&error) {
-            Some(error) => Fatal::io("using the checkpoint in", dir, error),
-            None => Fatal::Corrupt {
-                what: format!("checkpoint {}: {error}", dir.display()),
-            },
-        },
-    }
 }
 
 /// What an error of the storage engine means for a checkpoint: what the operating system said,

@@ -17,6 +17,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use futures::channel::oneshot;
 
 use super::directory;
+use crate::database;
 use crate::error::Fatal;
 use crate::limits;
 use crate::rt;
@@ -44,16 +45,19 @@ impl Meta {
     /// `Fatal::Corrupt` where fjall finds damage.
     pub fn open(directory: &Path) -> Result<Self, Fatal> {
         directory::create(directory)?;
-        let failed = |error| super::rows::fatal(directory, error);
-        let database = super::rows::open_database(directory)?;
+        let failed = |error| database::fatal(directory, error);
+        let database = database::open(directory, |builder| builder.worker_threads(1))?;
         let keyspace = database
             .keyspace("meta", KeyspaceCreateOptions::default)
             .map_err(failed)?;
         let mut rows = Rows::new();
-        for row in keyspace.iter() {
-            let (key, value) = row.into_inner().map_err(failed)?;
-            rows.insert(String::from_utf8_lossy(&key).into_owned(), value.to_vec());
-        }
+        database::guarded(directory, || {
+            for row in keyspace.iter() {
+                let (key, value) = row.into_inner().map_err(failed)?;
+                rows.insert(String::from_utf8_lossy(&key).into_owned(), value.to_vec());
+            }
+            Ok(())
+        })?;
         let rows = Arc::new(Mutex::new(rows));
         let (requests, inbox) = sync_channel(limits::META_REQUESTS_MAX);
         let thread = std::thread::Builder::new()

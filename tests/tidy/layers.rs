@@ -11,6 +11,7 @@ const RANKS: &[(&str, u32)] = &[
     ("slot", 0),
     ("acl", 1),
     ("config", 1),
+    ("database", 1),
     ("metrics", 1),
     ("resp", 1),
     ("rt", 1),
@@ -37,7 +38,7 @@ const SEAMS: &[(&str, &[&str])] = &[
     ("glommio", &["src/rt/", "src/raft/runtime/"]),
     ("openraft", &["src/raft/"]),
     ("openraft_rt", &["src/raft/"]),
-    ("fjall", &["src/log/", "src/checkpoint/"]),
+    ("fjall", &["src/database.rs", "src/log/", "src/checkpoint/"]),
     ("io_uring", &["src/rt/"]),
 ];
 

@@ -49,7 +49,7 @@ use crate::error::Fatal;
 use crate::limits;
 use crate::rt;
 
-pub(super) use self::recovery::{fatal, is_in, open_database};
+pub(super) use self::recovery::is_in;
 
 /// The log on fjall. See the module's text.
 pub struct RowLog {

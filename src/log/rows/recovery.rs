@@ -13,7 +13,8 @@ use super::super::memory::MaxByIndex;
 use super::super::{Cut, Position, Progress, Record, Recovery};
 use super::end::{End, EndFile};
 use super::thread::Extent;
-use crate::error::{Fatal, system_error};
+use crate::database::{self, fatal};
+use crate::error::Fatal;
 
 /// Folder of the database inside the log's directory.
 const DATABASE: &str = "rows";
@@ -59,41 +60,8 @@ impl Recovered {
     }
 }
 
-/// Says what a fjall error at the start means for the node.
-pub(in crate::log) fn fatal(directory: &Path, error: fjall::Error) -> Fatal {
-    match error {
-        fjall::Error::Io(error) => Fatal::io("opening the database in", directory, error),
-        fjall::Error::Locked => Fatal::Setup(format!(
-            "another process is using the database in {}: stop it, or give this node a directory of its own",
-            directory.display()
-        )),
-        fjall::Error::InvalidVersion(_) => Fatal::Setup(format!(
-            "the database in {} was written by another release of fjall: start the release that wrote it",
-            directory.display()
-        )),
-        other => match system_error(&other) {
-            Some(error) => Fatal::io("using the database in", directory, error),
-            None => Fatal::Corrupt {
-                what: format!("the database in {}: {other}", directory.display()),
-            },
-        },
-    }
-}
-
-/// Opens or makes a database. fjall checks some lengths of its journal by assertion, so a panic
-/// there is damage like any other.
-pub(in crate::log) fn open_database(path: &Path) -> Result<Database, Fatal> {
-    let open = || Database::builder(path).worker_threads(2).open();
-    match std::panic::catch_unwind(open) {
-        Ok(opened) => opened.map_err(|error| fatal(path, error)),
-        Err(_) => Err(Fatal::Corrupt {
-            what: format!(
-                "the database in {}: fjall gave up on it (its message stands above)",
-                path.display()
-            ),
-        }),
-    }
-}
+/// Threads of the engine for flushes and compactions.
+const WORKER_THREADS: usize = 2;
 
 pub(super) fn recover(
     directory: &Path,
@@ -103,7 +71,7 @@ pub(super) fn recover(
     let path = directory.join(DATABASE);
     let is_new = !path.exists();
     let failed = |error| fatal(&path, error);
-    let database = open_database(&path)?;
+    let database = database::open(&path, |builder| builder.worker_threads(WORKER_THREADS))?;
     let rows = database
         .keyspace("log", KeyspaceCreateOptions::default)
         .map_err(failed)?;
@@ -135,7 +103,7 @@ pub(super) fn recover(
         cut: None,
         is_new,
     };
-    recovered.scan(&path, progress)?;
+    database::guarded(&path, || recovered.scan(&path, progress))?;
     recovered.judge(&path, end, found)?;
     let settled = recovered
         .database
