@@ -73,30 +73,6 @@ pub fn create(directory: &Path) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Removes what a start left that ended while it made a database of fjall in `directory`: without
-/// its version file, which comes last, and without keyspaces, nothing was ever stored, and fjall
-/// would refuse the files for ever.
-///
-/// # Errors
-/// `Fatal::Io` when the leftovers cannot be removed.
-pub fn remove_unborn_database(directory: &Path) -> Result<(), Fatal> {
-    let has_keyspaces = fs::read_dir(directory.join("keyspaces"))
-        .is_ok_and(|mut keyspaces| keyspaces.next().is_some());
-    if !directory.is_dir() || directory.join("version").exists() || has_keyspaces {
-        return Ok(());
-    }
-    for name in ["lock", "0.jnl"] {
-        let path = directory.join(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Fatal::io("removing", path, error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 /// Makes the names in `directory` (files made, renamed, removed) durable.
 pub fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
@@ -113,25 +89,6 @@ fn unusable(directory: &Path, error: io::Error) -> Fatal {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_database_that_never_was_is_removed() {
-        let scratch = super::super::tests::Scratch::new("unborn");
-        let directory: &Path = &scratch;
-        let lock = directory.join("lock");
-        fs::create_dir_all(directory.join("keyspaces")).expect("a directory");
-        fs::write(&lock, "").expect("a file");
-        fs::write(directory.join("version"), "").expect("a file");
-        remove_unborn_database(directory).expect("nothing to do");
-        assert!(lock.exists());
-        fs::remove_file(directory.join("version")).expect("a file");
-        fs::create_dir(directory.join("keyspaces/0")).expect("a directory");
-        remove_unborn_database(directory).expect("nothing to do");
-        assert!(lock.exists());
-        fs::remove_dir(directory.join("keyspaces/0")).expect("a directory");
-        remove_unborn_database(directory).expect("it goes");
-        assert!(!lock.exists());
-    }
 
     #[test]
     fn second_lock_is_refused_with_the_holders_process_id() {

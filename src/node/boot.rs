@@ -72,9 +72,6 @@ where
     let directory = config.dir().to_path_buf();
     log::directory::create(&directory)?;
     let lock = DirectoryLock::acquire(&directory)?;
-    for database in ["checkpoint", "meta", "log/rows"] {
-        log::directory::remove_unborn_database(&directory.join(database))?;
-    }
     let setup =
         |error: std::io::Error| Fatal::Setup(format!("cannot start: {error}{}", advice(&error)));
     let doorbells = (0..layout.cores)
