@@ -13,6 +13,7 @@
 //! Modules are ranked; each imports only from strictly lower ranks (`tests/tidy` checks it). The
 //! table of ranks, and the way of a GET and of a SET by file name, stand in `ARCHITECTURE.md`.
 
+pub mod address;
 pub mod clock;
 pub mod error;
 pub mod glob;

@@ -4,6 +4,7 @@ use crate::source::{report, sources};
 
 /// The rank of each module. A module imports only from strictly lower ranks.
 const RANKS: &[(&str, u32)] = &[
+    ("address", 0),
     ("clock", 0),
     ("error", 0),
     ("glob", 0),
