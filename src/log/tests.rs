@@ -8,7 +8,8 @@ use futures::channel::oneshot;
 
 use super::fault::Access;
 use super::*;
-use crate::rt::file::{run_test, yield_now};
+use crate::rt::file::run_test;
+use crate::rt::yield_now;
 
 /// A directory of its own for one test, removed at its end.
 pub(crate) struct Scratch(PathBuf);

@@ -24,8 +24,9 @@ use crate::rt::{self, Doorbell, Parker, Placement, Ring};
 use crate::shard::Shard;
 
 use super::core::Core;
-use super::engine::{Engine, Layout};
+use super::engine::Engine;
 use super::front::Front;
+use super::layout::Layout;
 use super::message::Message;
 use super::raft_side::{Joint, Raft};
 use super::sequencer::Sequencer;

@@ -1,68 +1,32 @@
-//! One core's part of the node.
+//! One core's part of the node: its turns. What comes to it: `inbox`; what leaves: `outbox`.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use crate::clock;
-use crate::command::{Spec, mutation};
+use crate::command::mutation;
 use crate::config::{Config, Consistency, Durability};
-use crate::error::Unavailable;
 use crate::limits::{EXPIRE_BATCH, SUBMITTED_BYTES_MAX};
-use crate::metrics::{CoreMetrics, Rate, SlowEntry, Stage, Timing};
-use crate::resp::{Args, Error, Protocol, Reply, encode_error};
+use crate::metrics::{CoreMetrics, Rate, Stage};
+use crate::resp::Protocol;
 use crate::rt::Parker;
 use crate::rt::mesh::Mesh;
-use crate::session::Session;
-use crate::shard::{Captured, Delivery, Host, Item, Local, Shard, ShardMessage};
+use crate::shard::{Captured, Item, Shard};
 
 use super::boot::Event;
 use super::client::Clients;
-use super::gather::{Answer, Gathers, Question};
-use super::message::{Message, Reads, Replies, Submission};
+use super::gather::Gathers;
+use super::layout::Layout;
+use super::message::{Message, Submission};
+use super::outbox::{Link, Outboxes};
 use super::raft_side::Raft;
-use super::sequencer::{HEAD_BYTES, Outgoing};
+use super::sequencer::HEAD_BYTES;
 
 /// What a shard captures in a microsecond: 64 KiB took 130 us (small values, quick profile).
 const CAPTURE_BYTES_PER_US: usize = 500;
 
 /// Stands for no connection: what the node itself wrote (expiry) is answered to nobody.
 pub const NOBODY: u64 = u64::MAX;
-
-/// Which core does what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    pub cores: usize,
-    pub shards: usize,
-    /// Core of the Raft tasks; shard cores are those after it when it is dedicated.
-    pub raft_core: usize,
-    pub dedicated: bool,
-}
-
-impl Layout {
-    /// The layout of `cores` cores: from three on, and when asked, the first one is Raft's own.
-    pub fn new(cores: usize, dedicated: bool) -> Self {
-        let dedicated = dedicated && cores > 1;
-        Layout {
-            cores,
-            shards: cores - dedicated as usize,
-            raft_core: 0,
-            dedicated,
-        }
-    }
-
-    /// Core of a shard.
-    #[inline]
-    pub fn core_of(&self, shard: usize) -> usize {
-        shard + self.dedicated as usize
-    }
-
-    /// Shard of a core, if it has one.
-    pub fn shard_on(&self, core: usize) -> Option<usize> {
-        core.checked_sub(self.dedicated as usize)
-    }
-}
 
 /// One core's part of the node: dispatches requests, runs its shard, moves messages.
 pub struct Engine {
@@ -83,37 +47,23 @@ pub struct Engine {
     pub(super) events: Sender<Event>,
     pub(super) started_ms: u64,
     /// When the first entry of the turn had been applied.
-    applied: Option<Instant>,
+    pub(super) applied: Option<Instant>,
     /// When the first write of the turn's batch came.
     pub(super) batch_begun: Option<Instant>,
     /// Bytes handed to the log and not answered; those of them that were delivered.
-    submitted_bytes: usize,
-    delivered_bytes: usize,
+    pub(super) submitted_bytes: usize,
+    pub(super) delivered_bytes: usize,
     /// The server's levels, for connections that have none of their own.
     pub(super) durability: Durability,
     pub(super) consistency: Consistency,
     /// The log was delivered and this core's shard has not run all of it.
-    recovering: bool,
+    pub(super) recovering: bool,
     /// Raft core: shards that have not run all of the log.
-    shards_recovering: usize,
+    pub(super) shards_recovering: usize,
     /// The node began to serve and this core's wires have not been told.
-    open: bool,
+    pub(super) open: bool,
     /// The node serves.
-    serving: bool,
-}
-
-/// What leaves this core at the end of the turn.
-pub(super) struct Outboxes {
-    core: usize,
-    layout: Layout,
-    mesh: Mesh<Message>,
-    pub reads: Vec<Reads>,
-    replies: Vec<Replies>,
-    /// `slowlog-log-slower-than` (never: the largest number), `slowlog-max-len`.
-    pub slow_us_min: u64,
-    pub slow_len_max: usize,
-    /// What this core asks itself.
-    to_self: VecDeque<Message>,
+    pub(super) serving: bool,
 }
 
 impl Engine {
@@ -137,16 +87,7 @@ impl Engine {
                 at_once: true,
                 ..Submission::default()
             },
-            out: Outboxes {
-                core,
-                layout,
-                mesh,
-                reads: (0..layout.cores).map(|_| Reads::default()).collect(),
-                replies: (0..layout.cores).map(|_| Replies::default()).collect(),
-                slow_us_min: config.slowlog_us_min().unwrap_or(u64::MAX),
-                slow_len_max: config.slowlog_len_max(),
-                to_self: VecDeque::new(),
-            },
+            out: Outboxes::new(layout, mesh, &config),
             raft,
             durability: config.durability(),
             consistency: config.consistency(),
@@ -195,7 +136,7 @@ impl Engine {
     }
 
     /// The node has its state: every core may serve.
-    fn open_everywhere(&mut self) {
+    pub(super) fn open_everywhere(&mut self) {
         (self.open, self.serving) = (true, true);
         for core in (0..self.layout.cores).filter(|core| *core != self.core) {
             self.out.mesh.send(core, Message::Open);
@@ -213,142 +154,6 @@ impl Engine {
             .sample(self.now_ms, self.metrics.counters.commands_processed);
     }
 
-    /// Takes what came from other cores and from the log. Answers whether anything did.
-    pub fn receive(&mut self, clients: &mut impl Clients) -> bool {
-        let mut any = false;
-        while let Some((from, message)) = self.out.mesh.receive() {
-            any = true;
-            self.take(from, message, clients);
-        }
-        any |= self.take_outgoing(clients);
-        while let Some(message) = self.out.to_self.pop_front() {
-            any = true;
-            self.take(self.core, message, clients);
-        }
-        if self.recovering && self.shard.as_ref().is_none_or(|shard| shard.backlog() == 0) {
-            any = true;
-            self.recovering = false;
-            self.out.send(self.layout.raft_core, Message::Recovered);
-        }
-        any
-    }
-
-    /// Sends what the sequencer has ready, and what was worked for beside it.
-    fn take_outgoing(&mut self, clients: &mut impl Clients) -> bool {
-        let Some(raft) = &self.raft else {
-            return false;
-        };
-        let sequencer = raft.sequencer.clone();
-        let mut any = false;
-        for (from, number, answer) in raft.answers.take() {
-            any = true;
-            self.out.answer(from, number, answer);
-        }
-        while !self.out.mesh.is_backed_up() {
-            let Some(outgoing) = sequencer.next_outgoing() else {
-                // No read may see a shard before all that was acknowledged has run on it.
-                if self.raft.as_ref().is_some_and(|raft| raft.recovered.take()) {
-                    any = true;
-                    for shard in 0..self.layout.shards {
-                        self.out.send(self.layout.core_of(shard), Message::Replayed);
-                    }
-                }
-                break;
-            };
-            any = true;
-            match &outgoing {
-                Outgoing::Deliver(_) => {
-                    for shard in 0..self.layout.shards {
-                        let core = self.layout.core_of(shard);
-                        if core != self.core {
-                            self.out.mesh.send(core, outgoing.message());
-                        }
-                    }
-                }
-                Outgoing::Refuse(local, _) if local.origin != self.core => {
-                    self.out.mesh.send(local.origin, outgoing.message());
-                    continue;
-                }
-                Outgoing::Refuse(..) => {}
-            }
-            self.take(self.core, outgoing.message(), clients);
-        }
-        any
-    }
-
-    fn take(&mut self, from: usize, message: Message, clients: &mut impl Clients) {
-        match message {
-            Message::Deliver(delivery) => self.deliver(delivery, clients),
-            Message::Reads(reads) => self.run_reads(&reads, clients),
-            Message::Replies(replies) => self.give_replies(&replies, clients),
-            Message::Submit(submission) => {
-                if let Some(raft) = &self.raft {
-                    raft.sequencer.submit(*submission);
-                }
-            }
-            Message::Refused(local, why) => self.refused(&local, &why, clients),
-            Message::Replayed => self.recovering = true,
-            Message::Recovered => {
-                self.shards_recovering -= 1;
-                if self.shards_recovering == 0 {
-                    tracing::info!("ready to accept connections");
-                    self.open_everywhere();
-                }
-            }
-            Message::Open => (self.open, self.serving) = (true, true),
-            Message::Captured(result) => {
-                if let Some(raft) = &self.raft {
-                    raft.joint.captured(result);
-                }
-            }
-            Message::Question(number, question) => self.answer(from, number, *question, clients),
-            Message::Answer(number, answer) => self.answered(number, *answer, clients),
-            Message::Shard(message) => self.shard_message(message, clients),
-        }
-    }
-
-    fn deliver(&mut self, delivery: Arc<Delivery>, clients: &mut impl Clients) {
-        let own = |part: &&crate::shard::Part| {
-            part.local
-                .as_ref()
-                .is_some_and(|local| local.origin == self.core)
-        };
-        let answered: usize = delivery
-            .parts
-            .iter()
-            .filter(own)
-            .map(|part| part.commands.len())
-            .sum();
-        self.delivered_bytes += answered;
-        let begun = Instant::now();
-        let Some(shard) = &mut self.shard else {
-            return;
-        };
-        let written = !delivery.payload.is_empty();
-        shard.deliver(delivery);
-        shard.run(&mut Link {
-            out: &mut self.out,
-            metrics: &mut self.metrics,
-            clients,
-        });
-        self.forget_delivered();
-        if written {
-            self.metrics
-                .stages
-                .record(Stage::Apply, begun.elapsed().as_nanos() as u64);
-            self.applied.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// Makes room for what was delivered once it has run: a shard that waits holds connections
-    /// back.
-    fn forget_delivered(&mut self) {
-        if self.shard.as_ref().is_none_or(|shard| shard.backlog() == 0) {
-            let delivered = std::mem::take(&mut self.delivered_bytes);
-            self.submitted_bytes = self.submitted_bytes.saturating_sub(delivered);
-        }
-    }
-
     /// What was written to connections was handed to their sockets.
     pub fn flushed(&mut self) {
         if let Some(applied) = self.applied.take() {
@@ -356,63 +161,6 @@ impl Engine {
                 .stages
                 .record(Stage::Reply, applied.elapsed().as_nanos() as u64);
         }
-    }
-
-    fn run_reads(&mut self, reads: &Reads, clients: &mut impl Clients) {
-        let Some(shard) = &mut self.shard else {
-            return;
-        };
-        let mut commands = &reads.commands[..];
-        for item in &reads.items {
-            let length = mutation::head(commands).map_or(commands.len(), |head| head.length);
-            let (command, rest) = commands.split_at(length);
-            commands = rest;
-            let mut link = Link {
-                out: &mut self.out,
-                metrics: &mut self.metrics,
-                clients,
-            };
-            shard.read(item.origin(), *item, command, self.now_ms, &mut link);
-        }
-    }
-
-    fn give_replies(&mut self, replies: &Replies, clients: &mut impl Clients) {
-        let mut bytes = &replies.bytes[..];
-        for (item, length) in &replies.items {
-            let (reply, rest) = bytes.split_at(*length as usize);
-            bytes = rest;
-            if let Some(client) = clients.client(item.client) {
-                client.complete(item.seq, item.ordered, &mut |out| {
-                    out.extend_from_slice(reply)
-                });
-            }
-        }
-    }
-
-    /// Tells the connections of a batch that it was refused.
-    fn refused(&mut self, local: &Local, why: &Unavailable, clients: &mut impl Clients) {
-        let error = Error::new(why.to_string());
-        // How many bytes the batch had is not known any more: what was submitted is forgotten.
-        self.submitted_bytes = 0;
-        self.delivered_bytes = 0;
-        for item in &local.items {
-            if let Some(client) = clients.client(item.client) {
-                client.complete(item.seq, item.ordered, &mut |out| encode_error(&error, out));
-            }
-        }
-    }
-
-    fn shard_message(&mut self, message: ShardMessage, clients: &mut impl Clients) {
-        let now_ms = self.now_ms;
-        if let Some(shard) = &mut self.shard {
-            let mut link = Link {
-                out: &mut self.out,
-                metrics: &mut self.metrics,
-                clients,
-            };
-            shard.receive(message, now_ms, &mut link);
-        }
-        self.forget_delivered();
     }
 
     /// Proposes the removal of keys that are past their expiry. Answers whether there were any.
@@ -555,139 +303,5 @@ impl Engine {
 pub(super) fn begin_commands(commands: &mut Vec<u8>) {
     if commands.is_empty() {
         commands.resize(HEAD_BYTES, 0);
-    }
-}
-
-impl Outboxes {
-    /// Keeps a command in the slow log.
-    #[cold]
-    pub fn note_slow(
-        &self,
-        metrics: &mut CoreMetrics,
-        spec: &Spec,
-        args: Args<'_>,
-        us: u64,
-        session: Option<&Session>,
-    ) {
-        let name = std::iter::once(spec.name.as_bytes().to_vec());
-        let entry = SlowEntry {
-            id: 0,
-            time_s: clock::now_ms() / 1000,
-            us,
-            arguments: name.chain(args.iter_from(1).map(<[u8]>::to_vec)).collect(),
-            address: session
-                .map(|session| session.address.clone())
-                .unwrap_or_default(),
-            name: session
-                .map(|session| session.name.clone())
-                .unwrap_or_default(),
-        };
-        metrics
-            .slow
-            .push(entry, self.core, self.layout.cores, self.slow_len_max);
-    }
-
-    /// Sends to any core, this one included.
-    fn send(&mut self, core: usize, message: Message) {
-        if core == self.core {
-            self.to_self.push_back(message);
-        } else {
-            self.mesh.send(core, message);
-        }
-    }
-
-    /// Asks a core.
-    pub fn ask(&mut self, core: usize, number: u64, question: Question) {
-        self.send(core, Message::Question(number, Box::new(question)));
-    }
-
-    /// Answers a core's question.
-    pub fn answer(&mut self, core: usize, number: u64, answer: Answer) {
-        self.send(core, Message::Answer(number, Box::new(answer)));
-    }
-
-    fn flush(&mut self) {
-        if self.layout.cores == 1 {
-            return;
-        }
-        for core in 0..self.layout.cores {
-            if !self.reads[core].items.is_empty() {
-                let reads = std::mem::take(&mut self.reads[core]);
-                self.mesh.send(core, Message::Reads(reads.into()));
-            }
-            if !self.replies[core].items.is_empty() {
-                let replies = std::mem::take(&mut self.replies[core]);
-                self.mesh.send(core, Message::Replies(replies.into()));
-            }
-        }
-        self.mesh.flush();
-    }
-}
-
-/// Where a shard's replies and messages go while it runs.
-struct Link<'l, C> {
-    out: &'l mut Outboxes,
-    metrics: &'l mut CoreMetrics,
-    clients: &'l mut C,
-}
-
-impl<C: Clients> Host for Link<'_, C> {
-    #[inline]
-    fn reply(&mut self, origin: usize, item: &Item, write: &mut dyn FnMut(&mut Vec<u8>)) {
-        if origin == self.out.core {
-            if let Some(client) = self.clients.client(item.client) {
-                client.complete(item.seq, item.ordered, write);
-            }
-            return;
-        }
-        if item.client == NOBODY {
-            return;
-        }
-        let replies = &mut self.out.replies[origin];
-        let before = replies.bytes.len();
-        write(&mut replies.bytes);
-        replies
-            .items
-            .push((*item, (replies.bytes.len() - before) as u32));
-    }
-
-    fn send(&mut self, shard: usize, message: ShardMessage) {
-        let core = self.out.layout.core_of(shard);
-        self.out.send(core, Message::Shard(message));
-    }
-
-    #[inline]
-    fn time(&mut self, spec: &Spec) -> Timing {
-        self.metrics.time(spec.is_constant_time())
-    }
-
-    #[inline]
-    fn ran(
-        &mut self,
-        spec: &Spec,
-        args: Args<'_>,
-        item: Option<&Item>,
-        timing: Timing,
-        reply: &Reply<'_>,
-    ) {
-        let error = match reply {
-            Reply::Error(error) => Some(&*error.0),
-            _ => None,
-        };
-        self.metrics.counters.keys_expired +=
-            u64::from(spec.id == crate::command::EXPIRE && *reply == Reply::Int(1));
-        let us = self.metrics.ran(spec.id, timing, error);
-        if let (Some(us), Some(item)) = (us, item)
-            && us >= self.out.slow_us_min
-        {
-            let own = item.origin() == self.out.core;
-            let session = if own {
-                self.clients.client(item.client)
-            } else {
-                None
-            };
-            let session = session.map(|client| &client.session);
-            self.out.note_slow(self.metrics, spec, args, us, session);
-        }
     }
 }

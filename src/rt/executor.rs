@@ -111,7 +111,8 @@ pub fn explain(error: &io::Error) -> String {
     format!("{advice} ({error})")
 }
 
-/// Starts a task on this executor, in the queue of the caller. It runs to its end by itself.
+/// Starts a task on this executor, in the queue of the caller, that nobody waits for. It ends when
+/// it returns or when the executor does.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     glommio::spawn_local(future).detach();
 }

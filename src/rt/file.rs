@@ -3,7 +3,6 @@
 //! Everything here must be called from inside a running executor. File descriptors are borrowed:
 //! the caller keeps them open until the future resolves.
 
-use std::future::Future;
 use std::io;
 use std::os::fd::RawFd;
 
@@ -165,17 +164,6 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 /// Waits for an answer that another thread gives; `None` where it dropped its end.
 pub async fn answer<T>(receiver: oneshot::Receiver<T>) -> Option<T> {
     receiver.await.ok()
-}
-
-/// Starts a task on this executor that nobody waits for. It ends when it returns or when the
-/// executor does.
-pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    glommio::spawn_local(task).detach();
-}
-
-/// Lets the other tasks of this executor run once.
-pub async fn yield_now() {
-    glommio::executor().yield_task_queue_now().await;
 }
 
 /// Runs `future` to its end on a fresh executor of the calling thread: the entry of unit tests.

@@ -95,8 +95,6 @@ pub struct Connections {
     limits: Limits,
     open: bool,
     closing: bool,
-    /// Listeners whose accept is under way.
-    accepting: usize,
     /// Listeners whose accept failed: the next tick begins again.
     unaccepting: Vec<u64>,
     /// The last accept failed, and that was said.
@@ -138,7 +136,6 @@ impl Connections {
             limits,
             open: false,
             closing: false,
-            accepting: 0,
             unaccepting: Vec::new(),
             accept_failed: false,
             core,
@@ -425,7 +422,6 @@ impl Connections {
             && !self.closing
         {
             ring.accept(listener.as_raw_fd(), token);
-            self.accepting += 1;
         }
     }
 }
@@ -472,7 +468,6 @@ impl Front for Connections {
                     Err(_) => {}
                 }
                 if !more {
-                    self.accepting -= 1;
                     match failed {
                         // At once it would only fail again, as often as the core turns.
                         true => self.unaccepting.push(token),

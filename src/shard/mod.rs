@@ -15,13 +15,19 @@
 //!
 //! Not done here: which shard a request goes to, and the reply's way home (`node/`).
 
+mod across;
 mod capture;
 mod delivery;
+mod execute;
 mod loan;
 mod whole;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use capture::Captured;
 pub use delivery::{Delivery, Item, Local, Part};
+pub use execute::Host;
 pub use loan::{Lent, Loan, LoanId, ShardMessage};
-pub use worker::{Host, Shard};
+pub use worker::Shard;

@@ -8,8 +8,8 @@ use crate::resp::{Args, Error, Protocol, Reply, parse_int};
 use crate::slot::{shard_of, slot_of};
 use crate::value::{DIGEST_BYTES, Digest};
 
+use super::execute::Command;
 use super::loan::Lent;
-use super::worker::Command;
 
 /// Makes one reply of the shards' replies. An error of any shard is the reply.
 pub fn combined(

@@ -62,6 +62,7 @@ const TEST_FOLDERS: &[&str] = &[
     "src/command/golden/",
     "src/raft/tests/",
     "src/raft/conformance.rs",
+    "src/shard/tests/",
 ];
 
 /// Every Rust file below this folder of the repository.

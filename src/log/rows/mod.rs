@@ -121,7 +121,7 @@ impl RowLog {
             rows,
             _lock: lock,
         });
-        rt::file::spawn(run(signal, Rc::downgrade(&shared)));
+        rt::spawn(run(signal, Rc::downgrade(&shared)));
         Ok((RowLog { shared }, recovery))
     }
 

@@ -160,7 +160,7 @@ impl SegmentLog {
             supply: Supply::start(workshop).map_err(writing)?,
             _lock: lock,
         });
-        rt::file::spawn(writer::run(signal, Rc::downgrade(&shared)));
+        rt::spawn(writer::run(signal, Rc::downgrade(&shared)));
         Ok((SegmentLog { shared }, recovery))
     }
 

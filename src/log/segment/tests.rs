@@ -340,7 +340,7 @@ fn what_queues_behind_a_durable_write_goes_out_in_one_frame() {
         let directory = Scratch::new("group");
         let (log, _) = open(&directory).expect("open");
         let mut answers = vec![append(&*log, vec![record(1, 1, b"x", true)])];
-        crate::rt::file::yield_now().await;
+        crate::rt::yield_now().await;
         for index in 2..=50 {
             answers.push(append(&*log, vec![record(1, index, b"x", true)]));
         }

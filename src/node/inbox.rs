@@ -1,0 +1,211 @@
+//! What comes to a core: from other cores, and from the log.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::command::mutation;
+use crate::error::Unavailable;
+use crate::metrics::Stage;
+use crate::resp::{Error, encode_error};
+use crate::shard::{Delivery, Local, ShardMessage};
+
+use super::client::Clients;
+use super::engine::Engine;
+use super::message::{Message, Reads, Replies};
+use super::outbox::Link;
+use super::sequencer::Outgoing;
+
+impl Engine {
+    /// Takes what came from other cores and from the log. Answers whether anything did.
+    pub fn receive(&mut self, clients: &mut impl Clients) -> bool {
+        let mut any = false;
+        while let Some((from, message)) = self.out.mesh.receive() {
+            any = true;
+            self.take(from, message, clients);
+        }
+        any |= self.take_outgoing(clients);
+        while let Some(message) = self.out.to_self.pop_front() {
+            any = true;
+            self.take(self.core, message, clients);
+        }
+        if self.recovering && self.shard.as_ref().is_none_or(|shard| shard.backlog() == 0) {
+            any = true;
+            self.recovering = false;
+            self.out.send(self.layout.raft_core, Message::Recovered);
+        }
+        any
+    }
+
+    /// Sends what the sequencer has ready, and what was worked for beside it.
+    fn take_outgoing(&mut self, clients: &mut impl Clients) -> bool {
+        let Some(raft) = &self.raft else {
+            return false;
+        };
+        let sequencer = raft.sequencer.clone();
+        let mut any = false;
+        for (from, number, answer) in raft.answers.take() {
+            any = true;
+            self.out.answer(from, number, answer);
+        }
+        while !self.out.mesh.is_backed_up() {
+            let Some(outgoing) = sequencer.next_outgoing() else {
+                // No read may see a shard before all that was acknowledged has run on it.
+                if self.raft.as_ref().is_some_and(|raft| raft.recovered.take()) {
+                    any = true;
+                    for shard in 0..self.layout.shards {
+                        self.out.send(self.layout.core_of(shard), Message::Replayed);
+                    }
+                }
+                break;
+            };
+            any = true;
+            match &outgoing {
+                Outgoing::Deliver(_) => {
+                    for shard in 0..self.layout.shards {
+                        let core = self.layout.core_of(shard);
+                        if core != self.core {
+                            self.out.mesh.send(core, outgoing.message());
+                        }
+                    }
+                }
+                Outgoing::Refuse(local, _) if local.origin != self.core => {
+                    self.out.mesh.send(local.origin, outgoing.message());
+                    continue;
+                }
+                Outgoing::Refuse(..) => {}
+            }
+            self.take(self.core, outgoing.message(), clients);
+        }
+        any
+    }
+
+    fn take(&mut self, from: usize, message: Message, clients: &mut impl Clients) {
+        match message {
+            Message::Deliver(delivery) => self.deliver(delivery, clients),
+            Message::Reads(reads) => self.run_reads(&reads, clients),
+            Message::Replies(replies) => self.give_replies(&replies, clients),
+            Message::Submit(submission) => {
+                if let Some(raft) = &self.raft {
+                    raft.sequencer.submit(*submission);
+                }
+            }
+            Message::Refused(local, why) => self.refused(&local, &why, clients),
+            Message::Replayed => self.recovering = true,
+            Message::Recovered => {
+                self.shards_recovering -= 1;
+                if self.shards_recovering == 0 {
+                    tracing::info!("ready to accept connections");
+                    self.open_everywhere();
+                }
+            }
+            Message::Open => (self.open, self.serving) = (true, true),
+            Message::Captured(result) => {
+                if let Some(raft) = &self.raft {
+                    raft.joint.captured(result);
+                }
+            }
+            Message::Question(number, question) => self.answer(from, number, *question, clients),
+            Message::Answer(number, answer) => self.answered(number, *answer, clients),
+            Message::Shard(message) => self.shard_message(message, clients),
+        }
+    }
+
+    fn deliver(&mut self, delivery: Arc<Delivery>, clients: &mut impl Clients) {
+        let own = |part: &&crate::shard::Part| {
+            part.local
+                .as_ref()
+                .is_some_and(|local| local.origin == self.core)
+        };
+        let answered: usize = delivery
+            .parts
+            .iter()
+            .filter(own)
+            .map(|part| part.commands.len())
+            .sum();
+        self.delivered_bytes += answered;
+        let begun = Instant::now();
+        let Some(shard) = &mut self.shard else {
+            return;
+        };
+        let written = !delivery.payload.is_empty();
+        shard.deliver(delivery);
+        shard.run(&mut Link {
+            out: &mut self.out,
+            metrics: &mut self.metrics,
+            clients,
+        });
+        self.forget_delivered();
+        if written {
+            self.metrics
+                .stages
+                .record(Stage::Apply, begun.elapsed().as_nanos() as u64);
+            self.applied.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Makes room for what was delivered once it has run: a shard that waits holds connections
+    /// back.
+    pub(super) fn forget_delivered(&mut self) {
+        if self.shard.as_ref().is_none_or(|shard| shard.backlog() == 0) {
+            let delivered = std::mem::take(&mut self.delivered_bytes);
+            self.submitted_bytes = self.submitted_bytes.saturating_sub(delivered);
+        }
+    }
+
+    fn run_reads(&mut self, reads: &Reads, clients: &mut impl Clients) {
+        let Some(shard) = &mut self.shard else {
+            return;
+        };
+        let mut commands = &reads.commands[..];
+        for item in &reads.items {
+            let length = mutation::head(commands).map_or(commands.len(), |head| head.length);
+            let (command, rest) = commands.split_at(length);
+            commands = rest;
+            let mut link = Link {
+                out: &mut self.out,
+                metrics: &mut self.metrics,
+                clients,
+            };
+            shard.read(item.origin(), *item, command, self.now_ms, &mut link);
+        }
+    }
+
+    fn give_replies(&mut self, replies: &Replies, clients: &mut impl Clients) {
+        let mut bytes = &replies.bytes[..];
+        for (item, length) in &replies.items {
+            let (reply, rest) = bytes.split_at(*length as usize);
+            bytes = rest;
+            if let Some(client) = clients.client(item.client) {
+                client.complete(item.seq, item.ordered, &mut |out| {
+                    out.extend_from_slice(reply)
+                });
+            }
+        }
+    }
+
+    /// Tells the connections of a batch that it was refused.
+    fn refused(&mut self, local: &Local, why: &Unavailable, clients: &mut impl Clients) {
+        let error = Error::new(why.to_string());
+        // How many bytes the batch had is not known any more: what was submitted is forgotten.
+        self.submitted_bytes = 0;
+        self.delivered_bytes = 0;
+        for item in &local.items {
+            if let Some(client) = clients.client(item.client) {
+                client.complete(item.seq, item.ordered, &mut |out| encode_error(&error, out));
+            }
+        }
+    }
+
+    fn shard_message(&mut self, message: ShardMessage, clients: &mut impl Clients) {
+        let now_ms = self.now_ms;
+        if let Some(shard) = &mut self.shard {
+            let mut link = Link {
+                out: &mut self.out,
+                metrics: &mut self.metrics,
+                clients,
+            };
+            shard.receive(message, now_ms, &mut link);
+        }
+        self.forget_delivered();
+    }
+}
