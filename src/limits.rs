@@ -36,6 +36,13 @@ pub const ENTRY_BYTES_SOFT: usize = 1024 * 1024;
 /// for seconds lets far more of them pile up.
 pub const ENTRY_PARTS_MAX: usize = 4096;
 
+/// How long a batch or a read may wait for a leader, a quorum or word of its fate before its clients
+/// are told, in ms: several elections.
+pub const BATCH_PATIENCE_MS: u64 = 5000;
+
+/// After a refused call to the leader, or a failed round for a read index, when to try again, in ms.
+pub const FORWARD_AGAIN_MS: u64 = 20;
+
 /// Bytes of one log segment file.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 

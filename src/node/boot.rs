@@ -402,7 +402,7 @@ async fn start_raft(
         LogBackend::Segment => "segment",
         LogBackend::Fjall => "fjall",
     };
-    let sequencer = Rc::new(Sequencer::new(parker.clone()));
+    let sequencer = Rc::new(Sequencer::new(1, parker.clone()));
     let clockwork = Rc::new(Clockwork::default());
     let log: Rc<dyn Log> = Rc::new(TimedLog {
         log,

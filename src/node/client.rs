@@ -315,8 +315,13 @@ fn take_reply(
                 if last {
                     encode(&Reply::Ok, session.protocol, out);
                 }
-            } else if last {
-                out.extend_from_slice(&version);
+            } else {
+                // Nobody knows its version: EXEC will find it changed.
+                watched.version = u64::MAX;
+                session.watched.push(watched);
+                if last {
+                    out.extend_from_slice(&version);
+                }
             }
         }
     }

@@ -128,7 +128,11 @@ impl Engine {
         match resolve(inner) {
             Ok(spec) => {
                 let durability = levels.durability.or(client.session.durability);
-                self.route(client, id, spec, inner, durability)
+                let consistency = client.session.consistency;
+                client.session.consistency = levels.consistency.or(consistency);
+                let flow = self.route(client, id, spec, inner, durability);
+                client.session.consistency = consistency;
+                flow
             }
             Err(error) => self.refuse(client, error),
         }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::command::{Keys, Route, Spec, mutation, resolve};
-use crate::config::Durability;
+use crate::config::{Consistency, Durability};
 use crate::keyspace::Hash64;
 use crate::resp::{Args, Error};
 use crate::shard::Item;
@@ -11,6 +11,7 @@ use crate::slot::{shard_of, slot_of};
 
 use super::client::Client;
 use super::engine::{Engine, begin_commands};
+use super::standing::Seat;
 
 /// What the connection does after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,8 +128,8 @@ impl Engine {
         let Target::One(slot, shard) = self.target(spec, args) else {
             return self.read_all(client, id, spec, args);
         };
-        if client.has_ordered() {
-            return self.read_behind_writes(client, id, spec, slot, args);
+        if client.has_ordered() || !self.reads_now(client) {
+            return self.read_in_order(client, id, spec, slot, args);
         }
         match &mut self.shard {
             Some(own) if own.id() == shard && own.is_free() => {
@@ -170,7 +171,7 @@ impl Engine {
         let core = self.layout.core_of(shard);
         if core == self.core {
             // Lent keys come home by the log's order: so does the read.
-            return self.read_behind_writes(client, id, spec, slot, args);
+            return self.read_in_order(client, id, spec, slot, args);
         }
         let item = Item {
             client: id,
@@ -186,8 +187,29 @@ impl Engine {
         Flow::Continue
     }
 
-    /// A read that travels with the batch, behind the writes of its connection.
-    fn read_behind_writes(
+    /// Whether a read of this connection may run on what this node has now.
+    #[inline]
+    pub(super) fn reads_now(&self, client: &Client) -> bool {
+        self.standing.seat == Seat::Alone || self.is_fresh_enough(client)
+    }
+
+    #[cold]
+    fn is_fresh_enough(&self, client: &Client) -> bool {
+        let seat = self.standing.seat;
+        match client.session.consistency.unwrap_or(self.consistency) {
+            Consistency::Stale => true,
+            Consistency::Bounded(ms) => {
+                seat == Seat::Leader { has_quorum: true }
+                    || self.now_ms.saturating_sub(self.fresh_ms) <= u64::from(ms)
+            }
+            Consistency::Leader => matches!(seat, Seat::Leader { .. }),
+            Consistency::Linearizable => false,
+        }
+    }
+
+    /// A read that travels with the batch: behind the writes of its connection, or until the
+    /// leader has told how new it must be.
+    fn read_in_order(
         &mut self,
         client: &mut Client,
         id: u64,
@@ -213,7 +235,7 @@ impl Engine {
         if client.is_full() || !self.has_room() || client.has_remote() {
             return Flow::Wait;
         }
-        let alone = self.layout.shards == 1 && !client.has_ordered();
+        let alone = self.layout.shards == 1 && !client.has_ordered() && self.reads_now(client);
         match &mut self.shard {
             Some(own) if alone => {
                 let session = &client.session;
@@ -295,7 +317,7 @@ impl Engine {
         slot: u16,
         args: Args<'_>,
     ) {
-        let batch = if client.has_ordered() {
+        let batch = if client.has_ordered() || !self.reads_now(client) {
             &mut self.batch
         } else {
             &mut self.at_once

@@ -15,12 +15,13 @@ use crate::shard::{Captured, Item, Shard};
 
 use super::boot::Event;
 use super::client::Clients;
+use super::entry::HEAD_BYTES;
 use super::gather::Gathers;
 use super::layout::Layout;
 use super::message::{Message, Submission};
 use super::outbox::{Link, Outboxes};
 use super::raft_side::Raft;
-use super::sequencer::HEAD_BYTES;
+use super::standing::Standing;
 
 /// What a shard captures in a microsecond: 64 KiB took 130 us (small values, quick profile).
 const CAPTURE_BYTES_PER_US: usize = 500;
@@ -64,6 +65,10 @@ pub struct Engine {
     pub(super) open: bool,
     /// The node serves.
     pub(super) serving: bool,
+    /// How the node stands in its group.
+    pub(super) standing: Standing,
+    /// Until when what this node has was the newest that its leader had, Unix ms.
+    pub(super) fresh_ms: u64,
 }
 
 impl Engine {
@@ -105,6 +110,8 @@ impl Engine {
             shards_recovering: layout.shards,
             open: false,
             serving: false,
+            standing: Standing::default(),
+            fresh_ms: 0,
         }
     }
 
@@ -147,6 +154,10 @@ impl Engine {
     pub fn tick(&mut self) {
         if let Some(raft) = &self.raft {
             raft.checkpoint_when_due(self.config.checkpoint_log_bytes());
+            raft.sequencer.give_up();
+            if let Some(fresh_ms) = raft.fresh_ms() {
+                self.stand(self.standing, fresh_ms);
+            }
         }
         // A proposal before the node serves would be refused, and the key forgotten.
         while self.serving && self.has_room() && self.propose_expired() {}
@@ -262,11 +273,27 @@ impl Engine {
         }
         self.at_once.at_once = true;
         let proposed = match &self.raft {
-            Some(raft) => raft.sequencer.propose(&raft.group),
+            Some(raft) => {
+                let proposed = raft.send_on();
+                let standing = raft.sequencer.standing();
+                if standing != self.standing {
+                    self.stand(standing, self.fresh_ms);
+                }
+                proposed
+            }
             None => false,
         };
         self.out.flush();
         proposed
+    }
+
+    /// Tells every core how the node stands.
+    fn stand(&mut self, standing: Standing, fresh_ms: u64) {
+        (self.standing, self.fresh_ms) = (standing, fresh_ms);
+        for core in (0..self.layout.cores).filter(|core| *core != self.core) {
+            let message = Message::Standing(standing, fresh_ms);
+            self.out.mesh.send(core, message);
+        }
     }
 
     /// Whether the Raft tasks of this executor have an entry on its way.

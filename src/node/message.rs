@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::gather::{Answer, Question};
+use super::standing::Standing;
 use crate::error::Unavailable;
 use crate::shard::{Delivery, Item, Local, ShardMessage};
 
@@ -26,6 +27,9 @@ pub enum Message {
     Recovered,
     /// The node serves from now on.
     Open,
+    /// From the Raft core: how the node stands, and until when (Unix ms) what it has was the
+    /// newest that its leader had.
+    Standing(Standing, u64),
     /// A question, with the number that its answer bears.
     Question(u64, Box<Question>),
     Answer(u64, Box<Answer>),
@@ -52,7 +56,7 @@ pub struct Replies {
 /// What one core hands the sequencer in one turn.
 #[derive(Default)]
 pub struct Submission {
-    /// Room for the entry's head (`sequencer::HEAD_BYTES`), then the writes; empty when there are
+    /// Room for the entry's head (`entry::HEAD_BYTES`), then the writes; empty when there are
     /// none.
     pub commands: Vec<u8>,
     pub local: Local,

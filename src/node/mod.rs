@@ -26,15 +26,21 @@ mod connection;
 mod core;
 mod dispatch;
 mod engine;
+mod entry;
+mod forward;
 mod front;
 mod gather;
 mod inbox;
 mod layout;
 mod message;
 mod outbox;
+mod queue;
 mod raft_side;
 mod report;
 mod sequencer;
+#[cfg(test)]
+mod sequencer_tests;
+mod standing;
 mod timed_log;
 mod transaction;
 

@@ -21,6 +21,7 @@ use crate::rt::{self, Parker};
 
 use super::gather::{Answer, Question};
 use super::sequencer::Sequencer;
+use super::standing::{Proposer, Seat, Standing};
 use super::timed_log::Clockwork;
 
 /// How often what was written at `medium` is synced.
@@ -221,11 +222,43 @@ impl Applier for Joint {
     }
 
     fn failed(&self, tag: u64, why: Unavailable) {
-        self.sequencer.failed(tag, why);
+        self.sequencer.failed(tag, &why);
+    }
+}
+
+impl Proposer for Group {
+    fn standing(&self) -> Standing {
+        let now = Group::standing(self);
+        let seat = match now.leader {
+            _ if now.alone => Seat::Alone,
+            _ if now.failed => Seat::Down,
+            _ if now.leads => Seat::Leader { has_quorum: true },
+            Some(leader) => Seat::Follower { leader },
+            None => Seat::Lost,
+        };
+        Standing {
+            term: now.term,
+            seat,
+        }
+    }
+
+    fn propose(&self, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable> {
+        Group::propose(self, tag, payload, sync)
     }
 }
 
 impl Raft {
+    /// Proposes what waits, or sends it to who leads. Answers whether it proposed.
+    pub(super) fn send_on(&self) -> bool {
+        self.sequencer.propose(&self.group)
+    }
+
+    /// Until when what this node has was the newest that its leader had, Unix ms; `None` where it
+    /// follows nobody.
+    pub(super) fn fresh_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether the main task has something to send.
     pub(super) fn has_work(&self) -> bool {
         self.sequencer.has_work() || !self.answers.borrow().is_empty() || self.recovered.get()

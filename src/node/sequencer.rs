@@ -1,21 +1,27 @@
 //! The Raft core's part: batches into entries, entries and reads into deliveries, in one order.
 //!
+//! What this node's cores hand over stands in one queue until it is answered. A node that leads
+//! takes batches from it into entries, with those that other nodes sent it; one that does not sends
+//! them to the leader, in one call at a time. Either way a batch is answered where it was taken,
+//! when its place in the log is applied there.
+//!
 //! An entry holds everything that came while the ones before it were on their way: at most
 //! `ENTRIES_IN_FLIGHT` are, so that load makes entries larger and not more.
 //!
-//! | bytes of an entry | meaning |
-//! |---|---|
-//! | 1 | version of this layout: 1 |
-//! | 8 | the leader's time, Unix ms |
-//! | 8 | the leader's seed |
-//! | 2 | count of parts |
-//! | .. | each part: 4 bytes length, then commands as `command::mutation` writes them |
+//! Invariants
+//! - Batches of this node enter the log in the order of the queue: while the fate of one is not
+//!   known, none behind it is sent.
+//! - A batch whose fate is not known is sent again only once it cannot be in the log any more: an
+//!   entry of a later term than its own was applied, and it was not met before.
+//! - Reads stand in the queue behind the writes of their connection. They run when they are at its
+//!   front and a read index for them was applied, or right before a batch behind them: that one
+//!   entered the log after the reads came, so what it is applied to is no older than they ask.
 //!
-//! All numbers are little-endian.
+//! Not done here: what goes from node to node (`forward` keeps the books, `relay` makes the calls).
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,44 +30,71 @@ use crate::checkpoint::Feeder;
 use crate::clock;
 use crate::command::Rng;
 use crate::error::Unavailable;
-use crate::limits::{DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX};
+use crate::limits::{
+    BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX,
+};
 use crate::log::Position;
-use crate::raft::Group;
 use crate::rt::Parker;
 use crate::shard::{Delivery, Local, Part};
 
+use super::entry::{self, BatchName, EntryWriter, HEAD_BYTES};
+use super::forward::{Foreign, ForeignAnswer, Forwarding};
 use super::message::{Message, Submission};
-
-const VERSION: u8 = 1;
-
-/// Bytes before the first part's length.
-const PREFIX_BYTES: usize = 19;
-
-/// Bytes before the commands of an entry with one part: what a batch leaves room for.
-pub const HEAD_BYTES: usize = PREFIX_BYTES + 4;
+use super::queue::{Data, Item, Queue, Taker, Way};
+use super::standing::{Proposer, Seat, Standing};
 
 /// Batches in, deliveries out. Lives on the Raft core; the group's applier and the core's main
 /// task share it.
 pub struct Sequencer {
-    state: RefCell<State>,
-    parker: Parker,
+    pub(super) state: RefCell<State>,
+    pub(super) parker: Parker,
 }
 
-struct State {
-    /// Batches that no entry holds yet.
-    waiting: VecDeque<Submission>,
-    /// Entries proposed, and reads that run behind them, in order.
-    in_flight: VecDeque<InFlight>,
-    entries_in_flight: usize,
+pub(super) struct State {
+    pub(super) node: u64,
+    /// What this node's cores handed over and what is not answered, in order.
+    pub(super) queue: Queue,
+    /// What other nodes sent, for the next entry.
+    pub(super) foreign: VecDeque<Foreign>,
+    /// Entries proposed here, in order.
+    entries: VecDeque<Entry>,
+    /// The call to the leader under way, or about to be made.
+    pub(super) forward: Forwarding,
+    /// The round for a read index under way.
+    pub(super) round: Option<u64>,
+    /// After a refusal or a failed round, when to try again.
+    pub(super) forward_after_ms: u64,
+    pub(super) round_after_ms: u64,
     /// The write of the entry in flight has ended: the next may follow while this one is applied.
-    write_ended: bool,
-    next_tag: u64,
-    next_delivery: u64,
+    pub(super) write_ended: bool,
+    /// Something happened since [`Sequencer::propose`] last looked.
+    pub(super) fresh: bool,
+    pub(super) standing: Standing,
+    pub(super) next_tag: u64,
+    pub(super) next_number: u64,
+    pub(super) next_delivery: u64,
     /// Place of the last entry delivered.
-    position: Position,
-    rng: Rng,
+    pub(super) position: Position,
+    pub(super) rng: Rng,
     /// For the main task to send: deliveries to every shard, refusals to the core they came from.
-    outgoing: VecDeque<Outgoing>,
+    pub(super) outgoing: VecDeque<Outgoing>,
+    /// Batches sent to a leader; batches of other nodes that were proposed.
+    pub(super) counts: RelayCounts,
+}
+
+/// What was passed on between nodes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RelayCounts {
+    pub forwarded: u64,
+    pub taken: u64,
+    pub rounds: u64,
+}
+
+/// An entry proposed here.
+struct Entry {
+    tag: u64,
+    term: u64,
+    foreign: Vec<Rc<ForeignAnswer>>,
 }
 
 /// What leaves the sequencer.
@@ -72,98 +105,60 @@ pub enum Outgoing {
     Refuse(Arc<Local>, Unavailable),
 }
 
-enum InFlight {
-    Entry { tag: u64, parts: Vec<Part> },
-    Reads(Vec<Part>),
-}
-
 impl Sequencer {
-    /// `parker` is the Raft core's: it is woken when something is to be sent.
-    pub fn new(parker: Parker) -> Self {
+    /// `node` is this node's id; `parker` the Raft core's: it is woken when something is to be
+    /// sent.
+    pub fn new(node: u64, parker: Parker) -> Self {
         Sequencer {
-            state: RefCell::new(State {
-                waiting: VecDeque::new(),
-                in_flight: VecDeque::new(),
-                entries_in_flight: 0,
-                write_ended: false,
-                next_tag: 0,
-                next_delivery: 1,
-                position: Position::default(),
-                rng: Rng::new(clock::now_us()),
-                outgoing: VecDeque::new(),
-            }),
+            state: RefCell::new(State::new(node)),
             parker,
         }
     }
 
-    /// Takes a core's batch. [`Sequencer::propose`] makes entries of what was taken.
+    /// Takes a core's batch. [`Sequencer::propose`] sends on what was taken.
     pub fn submit(&self, submission: Submission) {
-        let mut state = self.state.borrow_mut();
-        if submission.at_once {
-            let part = reads_part(submission);
-            state.deliver(None, Bytes::new(), vec![part]);
-        } else {
-            state.waiting.push_back(submission);
-        }
+        self.state.borrow_mut().submit(submission, clock::now_ms());
     }
 
-    /// Proposes what waits, as far as entries may be in flight. Answers whether it did.
-    pub fn propose(&self, group: &Group) -> bool {
-        let mut proposed = false;
+    /// Proposes what waits, as far as entries may be in flight, or prepares a call to the leader.
+    /// Answers whether it proposed.
+    pub fn propose(&self, group: &impl Proposer) -> bool {
         let mut state = self.state.borrow_mut();
-        while !state.waiting.is_empty()
-            && state.entries_in_flight < ENTRIES_IN_FLIGHT + state.write_ended as usize
-            && state.outgoing.len() < DELIVERIES_WAITING_MAX
-        {
-            let (payload, parts, sync) = state.form_entry();
-            if payload.is_empty() {
-                // Reads alone: they run behind what is in flight and take no place in the log.
-                if state.in_flight.is_empty() {
-                    state.deliver(None, payload, parts);
-                } else {
-                    state.in_flight.push_back(InFlight::Reads(parts));
-                }
-                continue;
-            }
-            let tag = state.next_tag;
-            state.next_tag += 1;
-            match group.propose(tag, payload, sync) {
-                Ok(()) => {
-                    proposed = true;
-                    state.write_ended = false;
-                    state.entries_in_flight += 1;
-                    state.in_flight.push_back(InFlight::Entry { tag, parts });
-                }
-                Err(why) => state.refuse(parts, &why),
-            }
+        state.look(group.standing());
+        if !std::mem::take(&mut state.fresh) {
+            return false;
         }
+        let proposed = if state.standing.leads() || state.standing.seat == Seat::Down {
+            state.propose(group)
+        } else {
+            state.refuse_foreign();
+            state.prepare_forward(clock::now_ms());
+            false
+        };
+        state.deliver_reads();
         proposed
     }
 
     /// A write of the log has ended.
     pub fn write_ended(&self) {
         let mut state = self.state.borrow_mut();
-        state.write_ended = state.entries_in_flight > 0;
+        state.write_ended = !state.entries.is_empty();
+        state.fresh |= state.write_ended;
     }
 
     /// The group committed an entry.
     pub fn committed(&self, position: Position, tag: Option<u64>, payload: Bytes) {
-        let mut state = self.state.borrow_mut();
-        let parts = match tag {
-            Some(tag) => state.take_entry(tag),
-            None => None,
-        };
-        // An entry of another node, or of a run before this one.
-        let parts = parts.unwrap_or_else(|| foreign_parts(&payload));
-        state.deliver(Some(position), payload, parts);
-        state.deliver_reads();
-        drop(state);
+        self.state.borrow_mut().committed(position, tag, payload);
         self.parker.notify();
     }
 
     /// An entry without commands took this index.
     pub fn skipped(&self, position: Position) {
-        self.state.borrow_mut().position = position;
+        let mut state = self.state.borrow_mut();
+        state.position = position;
+        state.decide(position.term);
+        state.deliver_reads();
+        drop(state);
         self.parker.notify();
     }
 
@@ -186,14 +181,14 @@ impl Sequencer {
     }
 
     /// The group will not commit a proposal, or cannot tell.
-    pub fn failed(&self, tag: u64, why: Unavailable) {
-        let mut state = self.state.borrow_mut();
-        if let Some(parts) = state.take_entry(tag) {
-            state.refuse(parts, &why);
-        }
-        state.deliver_reads();
-        drop(state);
+    pub fn failed(&self, tag: u64, why: &Unavailable) {
+        self.state.borrow_mut().failed(tag, why);
         self.parker.notify();
+    }
+
+    /// Answers what has waited for too long. About ten times a second.
+    pub fn give_up(&self) {
+        self.state.borrow_mut().give_up(clock::now_ms());
     }
 
     /// The next thing for the main task to send.
@@ -204,13 +199,12 @@ impl Sequencer {
     /// Whether something waits to be sent or could be proposed.
     pub fn has_work(&self) -> bool {
         let state = self.state.borrow();
-        !state.outgoing.is_empty()
-            || (!state.waiting.is_empty() && state.entries_in_flight < ENTRIES_IN_FLIGHT)
+        !state.outgoing.is_empty() || state.fresh
     }
 
     /// Whether a proposal is on its way.
     pub fn is_proposing(&self) -> bool {
-        self.state.borrow().entries_in_flight > 0
+        !self.state.borrow().entries.is_empty()
     }
 
     /// Place of the last entry delivered.
@@ -218,83 +212,286 @@ impl Sequencer {
         self.state.borrow().position
     }
 
+    /// How this node stood when it was last looked at.
+    pub fn standing(&self) -> Standing {
+        self.state.borrow().standing
+    }
+
+    pub fn counts(&self) -> RelayCounts {
+        self.state.borrow().counts
+    }
+
     /// Begins behind a checkpoint.
     pub fn begin_at(&self, position: Position) {
-        self.state.borrow_mut().position = position;
+        let mut state = self.state.borrow_mut();
+        state.position = position;
+        state.decide(position.term);
     }
 }
 
 impl State {
-    /// Makes an entry of batches that wait, up to the soft limit. Its payload is empty when there
-    /// is no write among them.
-    fn form_entry(&mut self) -> (Bytes, Vec<Part>, bool) {
-        let mut taken: Vec<Submission> = Vec::new();
-        let mut bytes = 0;
-        while let Some(next) = self.waiting.front() {
-            let full = bytes + next.bytes() > ENTRY_BYTES_SOFT || taken.len() == ENTRY_PARTS_MAX;
-            if !taken.is_empty() && full {
-                break;
+    pub(super) fn new(node: u64) -> Self {
+        State {
+            node,
+            queue: Queue::default(),
+            foreign: VecDeque::new(),
+            entries: VecDeque::new(),
+            forward: Forwarding::Idle,
+            round: None,
+            forward_after_ms: 0,
+            round_after_ms: 0,
+            write_ended: false,
+            fresh: false,
+            standing: Standing::default(),
+            next_tag: 0,
+            // Batches come slower than one in a microsecond: a later start begins above.
+            next_number: clock::now_us(),
+            next_delivery: 1,
+            position: Position::default(),
+            rng: Rng::new(clock::now_us()),
+            outgoing: VecDeque::new(),
+            counts: RelayCounts::default(),
+        }
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    pub(super) fn submit(&mut self, submission: Submission, now_ms: u64) {
+        if submission.at_once {
+            return self.deliver(None, Bytes::new(), vec![reads_part(submission.local)]);
+        }
+        let number = self.number();
+        let way = if submission.commands.is_empty() {
+            Way::Reads {
+                round: None,
+                index: None,
             }
-            bytes += next.bytes();
-            taken.extend(self.waiting.pop_front());
+        } else {
+            Way::Waiting
+        };
+        self.queue.push(Item {
+            number,
+            data: Data::Commands(submission.commands),
+            local: Arc::new(submission.local),
+            sync: submission.sync,
+            since_ms: now_ms,
+            way,
+        });
+        self.fresh = true;
+    }
+
+    pub(super) fn look(&mut self, standing: Standing) {
+        if self.standing != standing {
+            self.standing = standing;
+            self.fresh = true;
+            self.forward_after_ms = 0;
+            self.round_after_ms = 0;
         }
-        let sync = taken.iter().any(|one| one.sync);
-        let writing = taken.iter().filter(|one| !one.commands.is_empty()).count();
-        if writing == 0 {
-            return (
-                Bytes::new(),
-                taken.into_iter().map(reads_part).collect(),
-                false,
-            );
+    }
+
+    pub(super) fn propose(&mut self, group: &impl Proposer) -> bool {
+        let mut proposed = false;
+        while self.entries.len() < ENTRIES_IN_FLIGHT + self.write_ended as usize
+            && self.outgoing.len() < DELIVERIES_WAITING_MAX
+        {
+            let tag = self.next_tag;
+            let Some((payload, sync, foreign)) = self.form_entry(tag) else {
+                break;
+            };
+            self.next_tag += 1;
+            self.write_ended = false;
+            self.entries.push_back(Entry {
+                tag,
+                term: self.standing.term,
+                foreign,
+            });
+            match group.propose(tag, payload, sync) {
+                Ok(()) => proposed = true,
+                Err(why) => {
+                    self.failed(tag, &why);
+                    break;
+                }
+            }
         }
+        proposed
+    }
+
+    /// Makes an entry of batches that wait, up to the soft limit; `None` where none may be sent.
+    fn form_entry(&mut self, tag: u64) -> Option<(Bytes, bool, Vec<Rc<ForeignAnswer>>)> {
         let now_ms = clock::now_ms();
         let seed = self.rng.number();
-        if let [only] = &mut taken[..] {
+        let node = self.node;
+        let run = self
+            .queue
+            .run(Taker::Group, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX);
+        if run.batches == 1 && self.foreign.is_empty() {
             // One core's batch: its buffer becomes the entry.
-            let mut payload = std::mem::take(&mut only.commands);
+            let item = self.queue.waiting_in(&run).next()?;
+            let number = item.number;
+            let name = BatchName { node, number };
+            let payload = entry::seal_one(item.take_commands(), name, now_ms, seed);
             let commands = HEAD_BYTES..payload.len();
-            write_prefix(&mut payload, now_ms, seed, 1);
-            let length = commands.len() as u32;
-            payload[PREFIX_BYTES..HEAD_BYTES].copy_from_slice(&length.to_le_bytes());
-            let local = Some(Arc::new(std::mem::take(&mut only.local)));
-            return (Bytes::from(payload), vec![Part { commands, local }], sync);
+            item.sent(payload.clone(), commands, Way::Proposed(tag));
+            return Some((payload, item.sync, Vec::new()));
         }
-        let mut payload = Vec::with_capacity(PREFIX_BYTES + bytes);
-        payload.resize(PREFIX_BYTES, 0);
-        write_prefix(&mut payload, now_ms, seed, taken.len() as u16);
-        let mut parts = Vec::with_capacity(taken.len());
-        for one in taken {
-            let written = one.commands.get(HEAD_BYTES..).unwrap_or_default();
-            payload.extend_from_slice(&(written.len() as u32).to_le_bytes());
-            let start = payload.len();
-            payload.extend_from_slice(written);
-            let commands = start..payload.len();
-            parts.push(Part {
-                commands,
-                local: Some(Arc::new(one.local)),
-            });
-        }
-        (Bytes::from(payload), parts, sync)
-    }
-
-    fn take_entry(&mut self, tag: u64) -> Option<Vec<Part>> {
-        let is_it =
-            |one: &InFlight| matches!(one, InFlight::Entry { tag: found, .. } if *found == tag);
-        let place = self.in_flight.iter().position(is_it)?;
-        self.entries_in_flight -= 1;
-        self.write_ended = false;
-        match self.in_flight.remove(place)? {
-            InFlight::Entry { parts, .. } => Some(parts),
-            InFlight::Reads(_) => None,
-        }
-    }
-
-    /// Delivers the reads that stood behind what is no longer in flight.
-    fn deliver_reads(&mut self) {
-        while let Some(InFlight::Reads(_)) = self.in_flight.front() {
-            if let Some(InFlight::Reads(parts)) = self.in_flight.pop_front() {
-                self.deliver(None, Bytes::new(), parts);
+        let (mut bytes, mut parts, mut sync) = (run.bytes, run.batches, false);
+        let mut taken = Vec::new();
+        while let Some(next) = self.foreign.front() {
+            let full = bytes + next.commands.len() > ENTRY_BYTES_SOFT || parts == ENTRY_PARTS_MAX;
+            if parts > 0 && full {
+                break;
             }
+            bytes += next.commands.len();
+            let Some(next) = self.foreign.pop_front() else {
+                break;
+            };
+            if next.term != self.standing.term {
+                next.answer.end(Err(Unavailable::NoLeader));
+                continue;
+            }
+            parts += 1;
+            taken.push(next);
+        }
+        if parts == 0 {
+            return None;
+        }
+        let mut writer = EntryWriter::new(bytes, parts);
+        let mut answers = Vec::with_capacity(taken.len());
+        for foreign in taken {
+            writer.push(foreign.name, &foreign.commands);
+            sync |= foreign.sync;
+            answers.push(foreign.answer);
+            self.counts.taken += 1;
+        }
+        let first_own = answers.len();
+        for item in self.queue.waiting_in(&run) {
+            let name = BatchName {
+                node,
+                number: item.number,
+            };
+            writer.push(name, item.commands());
+            sync |= item.sync;
+        }
+        let payload = writer.seal(now_ms, seed);
+        let ranges = entry::parts(&payload).unwrap_or_default();
+        let own = ranges.into_iter().skip(first_own);
+        for (item, (_, range)) in self.queue.waiting_in(&run).zip(own) {
+            item.sent(payload.clone(), range, Way::Proposed(tag));
+        }
+        Some((payload, sync, answers))
+    }
+
+    pub(super) fn committed(&mut self, position: Position, tag: Option<u64>, payload: Bytes) {
+        let mut parts = Vec::new();
+        match entry::parts(&payload) {
+            Some(found) => {
+                parts.reserve(found.len());
+                for (name, commands) in found {
+                    let local = if name.node == self.node {
+                        let before = |local| parts.push(reads_part_of(local));
+                        self.queue.take(name.number, before)
+                    } else {
+                        None
+                    };
+                    parts.push(Part { commands, local });
+                }
+            }
+            // What cannot be read is handed on whole: the shards refuse it and say so.
+            None => parts.push(Part {
+                commands: 0..payload.len(),
+                local: None,
+            }),
+        }
+        if let Some(tag) = tag
+            && let Some(entry) = self.take_entry(tag)
+        {
+            entry.foreign.iter().for_each(|answer| answer.end(Ok(())));
+        }
+        self.deliver(Some(position), payload, parts);
+        self.decide(position.term);
+        self.deliver_reads();
+        self.fresh = true;
+    }
+
+    fn take_entry(&mut self, tag: u64) -> Option<Entry> {
+        let place = self.entries.iter().position(|entry| entry.tag == tag)?;
+        self.write_ended = false;
+        self.entries.remove(place)
+    }
+
+    /// What is lost since before `term` is not in the log: it may be sent again.
+    fn decide(&mut self, term: u64) {
+        if self.queue.decide(term) {
+            self.fresh = true;
+        }
+    }
+
+    fn failed(&mut self, tag: u64, why: &Unavailable) {
+        let Some(entry) = self.take_entry(tag) else {
+            return;
+        };
+        self.fresh = true;
+        // Alone, nobody else can tell how it ended.
+        let alone = self.standing.seat == Seat::Alone && *why == Unavailable::Uncertain;
+        let stopped = alone || matches!(why, Unavailable::Poisoned(_) | Unavailable::Stopping);
+        for item in self.queue.iter_mut() {
+            if item.way == Way::Proposed(tag) {
+                match why {
+                    Unavailable::Uncertain => item.way = Way::Lost { term: entry.term },
+                    _ => item.wait_again(),
+                }
+            }
+        }
+        if stopped {
+            self.refuse_all(why);
+        }
+        for answer in entry.foreign {
+            answer.end(Err(why.clone()));
+        }
+        self.deliver_reads();
+    }
+
+    /// Nothing can be written here any more: what waits is refused, what was sent is uncertain.
+    fn refuse_all(&mut self, why: &Unavailable) {
+        while let Some(item) = self.queue.pop() {
+            let why = match item.way {
+                Way::Waiting | Way::Reads { .. } => why.clone(),
+                _ => Unavailable::Uncertain,
+            };
+            self.outgoing.push_back(Outgoing::Refuse(item.local, why));
+        }
+    }
+
+    fn give_up(&mut self, now_ms: u64) {
+        // Looked at, at least this often: times to try again may have come.
+        self.fresh |= !self.queue.is_empty();
+        if self.standing.seat == Seat::Alone {
+            return;
+        }
+        let since_ms = now_ms.saturating_sub(BATCH_PATIENCE_MS);
+        let outgoing = &mut self.outgoing;
+        self.queue.expire(since_ms, |item| {
+            let why = match item.way {
+                Way::Waiting | Way::Reads { .. } => Unavailable::NoLeader,
+                _ => Unavailable::Uncertain,
+            };
+            outgoing.push_back(Outgoing::Refuse(item.local, why));
+        });
+        self.deliver_reads();
+    }
+
+    /// Delivers the reads at the front of the queue that may run.
+    pub(super) fn deliver_reads(&mut self) {
+        let alone = self.standing.seat == Seat::Alone;
+        let mut parts = Vec::new();
+        while let Some(local) = self.queue.pop_reads(alone, self.position.index) {
+            parts.push(reads_part_of(local));
+        }
+        if !parts.is_empty() {
+            self.deliver(None, Bytes::new(), parts);
         }
     }
 
@@ -303,7 +500,7 @@ impl State {
         let (now_ms, seed) = match position {
             Some(position) => {
                 self.position = position;
-                prefix(&payload)
+                entry::stamps(&payload)
             }
             None => (clock::now_ms(), self.rng.number()),
         };
@@ -322,69 +519,17 @@ impl State {
         self.outgoing
             .push_back(Outgoing::Deliver(Arc::new(delivery)));
     }
-
-    fn refuse(&mut self, parts: Vec<Part>, why: &Unavailable) {
-        for local in parts.into_iter().filter_map(|part| part.local) {
-            self.outgoing
-                .push_back(Outgoing::Refuse(local, why.clone()));
-        }
-    }
 }
 
-fn reads_part(submission: Submission) -> Part {
+fn reads_part(local: Local) -> Part {
+    reads_part_of(Arc::new(local))
+}
+
+fn reads_part_of(local: Arc<Local>) -> Part {
     Part {
         commands: 0..0,
-        local: Some(Arc::new(submission.local)),
+        local: Some(local),
     }
-}
-
-fn write_prefix(payload: &mut [u8], now_ms: u64, seed: u64, parts: u16) {
-    payload[0] = VERSION;
-    payload[1..9].copy_from_slice(&now_ms.to_le_bytes());
-    payload[9..17].copy_from_slice(&seed.to_le_bytes());
-    payload[17..19].copy_from_slice(&parts.to_le_bytes());
-}
-
-/// Time and seed of an entry.
-fn prefix(payload: &[u8]) -> (u64, u64) {
-    let number = |at: usize| {
-        let bytes = payload
-            .get(at..at + 8)
-            .and_then(|bytes| bytes.try_into().ok());
-        u64::from_le_bytes(bytes.unwrap_or_default())
-    };
-    (number(1), number(9))
-}
-
-/// Where the parts of an entry stand that this run did not make.
-fn foreign_parts(payload: &[u8]) -> Vec<Part> {
-    // What cannot be read is handed on whole: the shards refuse it and say so.
-    let whole = || std::iter::once(0..payload.len()).collect();
-    let ranges = part_ranges(payload).unwrap_or_else(whole);
-    ranges
-        .into_iter()
-        .map(|commands| Part {
-            commands,
-            local: None,
-        })
-        .collect()
-}
-
-fn part_ranges(payload: &[u8]) -> Option<Vec<Range<usize>>> {
-    if *payload.first()? != VERSION {
-        return None;
-    }
-    let count = u16::from_le_bytes([*payload.get(17)?, *payload.get(18)?]);
-    let mut at = PREFIX_BYTES;
-    let mut ranges = Vec::with_capacity(count as usize);
-    for _ in 0..count {
-        let length = payload.get(at..at + 4)?.try_into().ok()?;
-        let start = at + 4;
-        at = start + u32::from_le_bytes(length) as usize;
-        payload.get(start..at)?;
-        ranges.push(start..at);
-    }
-    Some(ranges)
 }
 
 impl Outgoing {
@@ -393,69 +538,6 @@ impl Outgoing {
         match self {
             Outgoing::Deliver(delivery) => Message::Deliver(delivery.clone()),
             Outgoing::Refuse(local, why) => Message::Refused(local.clone(), why.clone()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What batch `number` writes: one in eight does, the others only read.
-    fn written(number: usize) -> Vec<u8> {
-        if number.is_multiple_of(8) {
-            vec![number as u8]
-        } else {
-            Vec::new()
-        }
-    }
-
-    fn batch(number: usize) -> Submission {
-        let mut commands = Vec::new();
-        if number.is_multiple_of(8) {
-            commands.resize(HEAD_BYTES, 0);
-            commands.extend(written(number));
-        }
-        Submission {
-            commands,
-            ..Submission::default()
-        }
-    }
-
-    fn state(batches: usize) -> State {
-        State {
-            waiting: (0..batches).map(batch).collect(),
-            in_flight: VecDeque::new(),
-            entries_in_flight: 0,
-            write_ended: false,
-            next_tag: 0,
-            next_delivery: 1,
-            position: Position::default(),
-            rng: Rng::new(1),
-            outgoing: VecDeque::new(),
-        }
-    }
-
-    /// What a restart reads of an entry is what its proposer handed over, however many batches
-    /// piled up behind a disk that stood still.
-    #[test]
-    fn entries_read_back_however_many_batches_wait() {
-        for batches in [1, 2, 3, ENTRY_PARTS_MAX, 70_000] {
-            let mut state = state(batches);
-            let mut read = Vec::new();
-            while !state.waiting.is_empty() {
-                let (payload, parts, _) = state.form_entry();
-                if payload.is_empty() {
-                    read.extend(parts.iter().map(|_| Vec::new()));
-                    continue;
-                }
-                let ranges = part_ranges(&payload).unwrap();
-                let own: Vec<Range<usize>> = parts.into_iter().map(|part| part.commands).collect();
-                assert_eq!(ranges, own);
-                read.extend(ranges.into_iter().map(|range| payload[range].to_vec()));
-            }
-            let handed: Vec<Vec<u8>> = (0..batches).map(written).collect();
-            assert!(read == handed, "{batches} batches");
         }
     }
 }

@@ -152,7 +152,7 @@ impl Engine {
                 version: 0,
                 key: key.to_vec(),
             };
-            let behind = client.has_ordered();
+            let behind = client.has_ordered() || !self.reads_now(client);
             let seq = client.await_version(watched, at + 1 == args.len());
             let batch = if behind {
                 &mut self.batch

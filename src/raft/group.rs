@@ -1,5 +1,6 @@
 //! A Raft group's handle: start it, propose to it, ask how it stands.
 
+mod standing;
 mod start;
 mod state;
 
@@ -19,6 +20,7 @@ use super::proposals::Proposals;
 use super::types::{Outcome, Proposal, Types};
 use crate::error::Unavailable;
 
+pub use standing::Standing;
 pub use start::{GroupOptions, Member};
 pub use state::{Role, State};
 
@@ -95,7 +97,7 @@ impl Group {
     /// # Errors
     /// [`Unavailable::NoLeader`] where this node does not lead or reaches no quorum.
     pub async fn read_index(&self) -> Result<(), Unavailable> {
-        if self.leads_alone_and_recovered() {
+        if self.standing().alone {
             return Ok(());
         }
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
@@ -108,23 +110,6 @@ impl Group {
         })?;
         let ready = linearizer.await_ready(&self.raft).await;
         ready.map(|_state| ()).map_err(|fatal| self.explain(&fatal))
-    }
-
-    /// Whether nobody else can have acknowledged a write: the only voter, leading, with an entry
-    /// of its own term applied (and so everything before it).
-    fn leads_alone_and_recovered(&self) -> bool {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let id = self.raft.node_id();
-        let configs = metrics.membership_config.get_joint_config();
-        metrics.running_state.is_ok()
-            && metrics.state.is_leader()
-            && configs
-                .iter()
-                .all(|config| config.len() == 1 && config.contains(id))
-            && metrics
-                .last_applied
-                .is_some_and(|applied| applied.leader_id.term == metrics.current_term)
     }
 
     /// Has the applier complete a checkpoint, then forgets the log that it covers.

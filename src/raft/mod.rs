@@ -44,4 +44,4 @@ pub mod tests;
 mod types;
 
 pub use applier::{Applier, CheckpointMeta, Chunks, VoteStore};
-pub use group::{Group, GroupOptions, Member, Role, State};
+pub use group::{Group, GroupOptions, Member, Role, Standing, State};

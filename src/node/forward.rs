@@ -1,0 +1,224 @@
+//! The sequencer's part in what goes from node to node: batches for the leader, batches of others,
+//! rounds for read indexes.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures::channel::oneshot;
+
+use crate::clock;
+use crate::error::Unavailable;
+use crate::limits::{ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX, FORWARD_AGAIN_MS};
+
+use super::entry::{self, BatchName, EntryWriter};
+use super::queue::{Taker, Way};
+use super::sequencer::{Sequencer, State};
+use super::standing::Seat;
+
+/// A batch of another node.
+pub struct Foreign {
+    pub name: BatchName,
+    pub commands: Bytes,
+    pub sync: bool,
+    /// The term in which its node believes this one to lead.
+    pub term: u64,
+    /// Told once it is applied here, or why it will not be. Shared by the batches of one call.
+    pub answer: Rc<ForeignAnswer>,
+}
+
+/// Answers a call once the last of its batches has come to its end.
+pub struct ForeignAnswer {
+    pub sender: RefCell<Option<oneshot::Sender<Result<(), Unavailable>>>>,
+    pub missing: Cell<usize>,
+}
+
+impl ForeignAnswer {
+    pub fn end(&self, result: Result<(), Unavailable>) {
+        self.missing.set(self.missing.get().saturating_sub(1));
+        if (self.missing.get() == 0 || result.is_err())
+            && let Some(sender) = self.sender.borrow_mut().take()
+        {
+            // The caller may be gone.
+            let _ = sender.send(result);
+        }
+    }
+}
+
+/// The call to the leader.
+pub enum Forwarding {
+    Idle,
+    Ready(Forward),
+    /// The call with this number is under way.
+    Sent(u64),
+}
+
+/// Batches for the leader.
+pub struct Forward {
+    pub call: u64,
+    pub leader: u64,
+    pub term: u64,
+    pub sync: bool,
+    /// Laid out as an entry.
+    pub batches: Bytes,
+}
+
+/// How a call to the leader ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forwarded {
+    /// The leader has applied it.
+    Done,
+    /// It is certain that the leader did not propose it.
+    Refused,
+    Unknown,
+}
+
+impl Sequencer {
+    /// Takes batches of another node.
+    pub fn submit_foreign(&self, foreign: Foreign) {
+        let mut state = self.state.borrow_mut();
+        state.foreign.push_back(foreign);
+        state.fresh = true;
+        drop(state);
+        self.parker.notify();
+    }
+
+    /// The call that is to be made to the leader.
+    pub fn take_forward(&self) -> Option<Forward> {
+        let mut state = self.state.borrow_mut();
+        match std::mem::replace(&mut state.forward, Forwarding::Idle) {
+            Forwarding::Ready(forward) => {
+                state.forward = Forwarding::Sent(forward.call);
+                state.counts.forwarded += 1;
+                Some(forward)
+            }
+            other => {
+                state.forward = other;
+                None
+            }
+        }
+    }
+
+    /// A call to the leader has ended.
+    pub fn forward_ended(&self, call: u64, result: &Forwarded) {
+        self.state
+            .borrow_mut()
+            .forward_ended(call, result, clock::now_ms());
+        self.parker.notify();
+    }
+
+    /// Begins a round for a read index where reads wait for one and none is under way.
+    pub fn take_round(&self) -> Option<u64> {
+        self.state.borrow_mut().take_round(clock::now_ms())
+    }
+
+    /// The round has ended: its reads may run once `index` is applied; `None`: it failed.
+    pub fn round_ended(&self, round: u64, index: Option<u64>) {
+        self.state
+            .borrow_mut()
+            .round_ended(round, index, clock::now_ms());
+        self.parker.notify();
+    }
+}
+
+impl State {
+    /// Puts what waits into a call to the leader, where one is known and no other call is under
+    /// way.
+    pub(super) fn prepare_forward(&mut self, now_ms: u64) {
+        let Seat::Follower { leader } = self.standing.seat else {
+            return;
+        };
+        if !matches!(self.forward, Forwarding::Idle) {
+            return;
+        }
+        if now_ms < self.forward_after_ms {
+            // Looked at again with the next tick at the latest.
+            self.fresh = false;
+            return;
+        }
+        let run = self
+            .queue
+            .run(Taker::Leader, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX);
+        if run.batches == 0 {
+            return;
+        }
+        let (node, term) = (self.node, self.standing.term);
+        let call = self.number();
+        let mut writer = EntryWriter::new(run.bytes, run.batches);
+        let mut sync = false;
+        for item in self.queue.waiting_in(&run) {
+            let name = BatchName {
+                node,
+                number: item.number,
+            };
+            writer.push(name, item.commands());
+            sync |= item.sync;
+        }
+        let batches = writer.seal(0, 0);
+        let ranges = entry::parts(&batches).unwrap_or_default();
+        for (item, (_, range)) in self.queue.waiting_in(&run).zip(ranges) {
+            item.sent(batches.clone(), range, Way::Forwarded { call, term });
+        }
+        self.forward = Forwarding::Ready(Forward {
+            call,
+            leader,
+            term,
+            sync,
+            batches,
+        });
+    }
+
+    pub(super) fn forward_ended(&mut self, call: u64, result: &Forwarded, now_ms: u64) {
+        if matches!(self.forward, Forwarding::Sent(sent) if sent == call) {
+            self.forward = Forwarding::Idle;
+        }
+        self.fresh = true;
+        if *result == Forwarded::Done {
+            return;
+        }
+        self.forward_after_ms = now_ms + FORWARD_AGAIN_MS;
+        for item in self.queue.iter_mut() {
+            if let Way::Forwarded { call: one, term } = item.way
+                && one == call
+            {
+                match result {
+                    Forwarded::Refused => item.wait_again(),
+                    _ => item.way = Way::Lost { term },
+                }
+            }
+        }
+    }
+
+    pub(super) fn refuse_foreign(&mut self) {
+        for foreign in self.foreign.drain(..) {
+            foreign.answer.end(Err(Unavailable::NoLeader));
+        }
+    }
+
+    pub(super) fn take_round(&mut self, now_ms: u64) -> Option<u64> {
+        let seat = self.standing.seat;
+        if self.round.is_some() || matches!(seat, Seat::Alone | Seat::Lost | Seat::Down) {
+            return None;
+        }
+        if now_ms < self.round_after_ms || !self.queue.has_reads_without_round() {
+            return None;
+        }
+        let round = self.number();
+        self.queue.begin_round(round);
+        self.round = Some(round);
+        self.counts.rounds += 1;
+        Some(round)
+    }
+
+    pub(super) fn round_ended(&mut self, round: u64, index: Option<u64>, now_ms: u64) {
+        if self.round == Some(round) {
+            self.round = None;
+        }
+        if index.is_none() {
+            self.round_after_ms = now_ms + FORWARD_AGAIN_MS;
+        }
+        self.queue.end_round(round, index);
+        self.fresh = true;
+        self.deliver_reads();
+    }
+}

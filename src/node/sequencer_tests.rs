@@ -1,0 +1,99 @@
+//! Batches through a sequencer, without a group.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+use crate::error::Unavailable;
+use crate::limits::ENTRY_PARTS_MAX;
+use crate::log::Position;
+use crate::shard::Local;
+
+use super::entry::{self, HEAD_BYTES};
+use super::message::Submission;
+use super::sequencer::{Outgoing, State};
+use super::standing::{Proposer, Seat, Standing};
+
+/// A group that takes everything, and what it took.
+#[derive(Default)]
+struct Taken(RefCell<Vec<(u64, Bytes)>>);
+
+impl Proposer for Taken {
+    fn standing(&self) -> Standing {
+        Standing {
+            term: 1,
+            seat: Seat::Alone,
+        }
+    }
+
+    fn propose(&self, tag: u64, payload: Bytes, _sync: bool) -> Result<(), Unavailable> {
+        self.0.borrow_mut().push((tag, payload));
+        Ok(())
+    }
+}
+
+/// What batch `number` writes: one in eight does, the others only read.
+fn written(number: usize) -> Vec<u8> {
+    if number.is_multiple_of(8) {
+        vec![number as u8]
+    } else {
+        Vec::new()
+    }
+}
+
+fn batch(number: usize) -> Submission {
+    let mut commands = Vec::new();
+    if number.is_multiple_of(8) {
+        commands.resize(HEAD_BYTES, 0);
+        commands.extend(written(number));
+    }
+    Submission {
+        commands,
+        local: Local {
+            origin: number,
+            ..Local::default()
+        },
+        ..Submission::default()
+    }
+}
+
+/// What a restart reads of an entry is what its proposer handed over, however many batches
+/// piled up behind a disk that stood still; and each batch is answered in its place.
+#[test]
+fn entries_read_back_however_many_batches_wait() {
+    for batches in [1, 2, 3, ENTRY_PARTS_MAX, 70_000] {
+        let (mut state, group) = (State::new(7), Taken::default());
+        for number in 0..batches {
+            state.submit(batch(number), 1);
+        }
+        state.look(group.standing());
+        let (mut read, mut answered, mut index) = (Vec::new(), Vec::new(), 0);
+        while state.propose(&group) {
+            for (tag, payload) in group.0.take() {
+                let parts = entry::parts(&payload).unwrap();
+                assert!(parts.len() <= ENTRY_PARTS_MAX);
+                read.extend(
+                    parts
+                        .iter()
+                        .map(|(_, range)| payload[range.clone()].to_vec()),
+                );
+                index += 1;
+                let position = Position {
+                    term: 1,
+                    leader: 7,
+                    index,
+                };
+                state.committed(position, Some(tag), payload);
+            }
+            for outgoing in state.outgoing.drain(..) {
+                if let Outgoing::Deliver(delivery) = outgoing {
+                    let locals = delivery.parts.iter().flat_map(|part| &part.local);
+                    answered.extend(locals.map(|local| local.origin));
+                }
+            }
+        }
+        let handed: Vec<Vec<u8>> = (0..batches).step_by(8).map(written).collect();
+        assert!(read == handed, "{batches} batches");
+        assert!(answered.iter().copied().eq(0..batches), "{batches} batches");
+    }
+}
