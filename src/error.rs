@@ -11,8 +11,16 @@ use std::path::PathBuf;
 /// Why a proposal or a read could not be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unavailable {
-    /// This node does not lead and knows no leader.
+    /// This node does not lead and knows no leader, or leads and reaches no quorum. Nothing was
+    /// done.
     NoLeader,
+    /// Another node leads: ask that one. Nothing was done.
+    NotLeader {
+        /// The leader's node id.
+        leader: u64,
+        /// Where clients and peers reach it, as the membership has it.
+        address: String,
+    },
     /// Too much is in flight; nothing was done.
     Busy(&'static str),
     /// The node is stopping; nothing was done.
@@ -28,6 +36,12 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unavailable::NoLeader => f.write_str("CLUSTERDOWN no leader is known"),
+            Unavailable::NotLeader { leader, address } => {
+                write!(
+                    f,
+                    "CLUSTERDOWN node {leader} at {address} leads, not this one"
+                )
+            }
             Unavailable::Busy(what) => write!(f, "BUSY {what}"),
             Unavailable::Stopping => f.write_str("SHUTDOWN the node is stopping"),
             Unavailable::Uncertain => {

@@ -119,6 +119,18 @@ pub const STATE_MACHINE_QUEUED_MAX: u64 = 256;
 
 const _: () = assert!(ENTRIES_IN_FLIGHT as u64 * 16 <= PROPOSALS_QUEUED_MAX);
 
+/// Entries that a learner may still lack when it becomes a voter: what is on its way under load.
+/// More, and the first commit that needs it would wait.
+pub const CAUGHT_UP_ENTRIES_MAX: u64 = 32;
+
+/// How long in ms a promotion waits for its learner to catch up: for one that was just added to a
+/// group of moderate size. One that takes a large checkpoint is promoted later.
+pub const CATCH_UP_MS_MAX: u64 = 60_000;
+
+/// How long in ms a change of membership may take to be committed before its outcome is reported
+/// as uncertain: many round trips, and what a client of such a command waits for.
+pub const MEMBERSHIP_CHANGE_MS_MAX: u64 = 10_000;
+
 /// Configuration files within files, at most: a circle of includes ends here.
 pub const INCLUDES_DEEP_MAX: usize = 16;
 

@@ -1,8 +1,16 @@
-//! A Raft group's handle: start it, propose to it, ask how it stands.
+//! A Raft group's handle: start it, propose to it, read, change its members, ask how it stands.
 
+mod conduct;
+mod membership;
+mod options;
+mod quorum;
+mod reads;
+mod serve;
 mod standing;
 mod start;
 mod state;
+mod transfer;
+mod watch;
 
 use std::cell::Cell;
 use std::io;
@@ -10,9 +18,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{Fatal as RaftFatal, LinearizableReadError, RaftError};
-use openraft::{Raft, ReadPolicy};
+use openraft::errors::Fatal as RaftFatal;
 
 use super::applier::{Applier, CheckpointMeta};
 use super::machine::Machine;
@@ -20,9 +28,12 @@ use super::proposals::Proposals;
 use super::types::{Outcome, Proposal, Types};
 use crate::error::Unavailable;
 
+use conduct::Conduct;
+pub use membership::ChangeError;
+pub use options::{GroupOptions, Member};
+pub use quorum::Leadership;
 pub use standing::Standing;
-pub use start::{GroupOptions, Member};
-pub use state::{Role, State};
+pub use state::{MemberState, Role, State};
 
 /// One member of one Raft group, running on the executor that started it.
 ///
@@ -33,6 +44,7 @@ pub struct Group {
     applier: Rc<dyn Applier>,
     proposals: Rc<Proposals>,
     stopping: Rc<Cell<bool>>,
+    conduct: Rc<Conduct>,
 }
 
 impl Group {
@@ -45,14 +57,17 @@ impl Group {
     ///
     /// # Errors
     /// Nothing was proposed and nothing more will be heard of `tag`. [`Unavailable::Busy`] when
-    /// too many are in flight, [`Unavailable::Poisoned`] after a storage failure,
-    /// [`Unavailable::Stopping`].
+    /// too many are in flight, [`Unavailable::NoLeader`] while leadership is handed over,
+    /// [`Unavailable::Poisoned`] after a storage failure, [`Unavailable::Stopping`].
     pub fn propose(&self, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable> {
         if self.stopping.get() {
             return Err(Unavailable::Stopping);
         }
         if self.proposals.is_poisoned() {
             return Err(self.down());
+        }
+        if self.conduct.handing_over.get() {
+            return Err(Unavailable::NoLeader);
         }
         let outcome = Outcome::new(tag, self.proposals.clone());
         let proposal = Proposal { payload, sync };
@@ -88,28 +103,6 @@ impl Group {
         // alone would not do.
         let recovered = self.raft.wait_for_recovery(None).await;
         recovered.map(|_metrics| ()).map_err(|_| self.down())
-    }
-
-    /// A barrier for linearizable reads: what is read from the applied state after it resolves is
-    /// no older than what was acknowledged anywhere before it was called. At once for a single
-    /// voter, a round to a quorum otherwise. One call serves any number of reads that wait.
-    ///
-    /// # Errors
-    /// [`Unavailable::NoLeader`] where this node does not lead or reaches no quorum.
-    pub async fn read_index(&self) -> Result<(), Unavailable> {
-        if self.standing().alone {
-            return Ok(());
-        }
-        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
-        let linearizer = linearizer.map_err(|error| match error {
-            RaftError::Fatal(fatal) => self.explain(&fatal),
-            RaftError::APIError(
-                LinearizableReadError::ForwardToLeader(_)
-                | LinearizableReadError::QuorumNotEnough(_),
-            ) => Unavailable::NoLeader,
-        })?;
-        let ready = linearizer.await_ready(&self.raft).await;
-        ready.map(|_state| ()).map_err(|fatal| self.explain(&fatal))
     }
 
     /// Has the applier complete a checkpoint, then forgets the log that it covers.

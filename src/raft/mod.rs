@@ -22,12 +22,14 @@
 //!   after it, what is in flight fails, and the executor goes on.
 //! - The vote is on disk before anybody hears of it; so are blank and membership entries. For the
 //!   others their proposer chooses.
+//! - A node that may have forgotten what it acknowledged, or whom it follows, gives no vote.
+//! - Membership changes one at a time, and votes through a joint configuration.
 //! - The log behind a checkpoint goes only once the checkpoint is complete.
 //! - No type of openraft is part of what this module exports; glommio is named in `runtime/` only.
 //!
 //! Not done here: what the bytes mean (`node/`), when to make a checkpoint (`node/`, by bytes and
-//! time), which queue and core a group runs in (whoever starts it), the transport between nodes
-//! and changes of membership (they come with the cluster).
+//! time), which queue and core a group runs in (whoever starts it), and when to change the members
+//! (`node/`).
 
 mod applier;
 mod codec;
@@ -44,4 +46,6 @@ pub mod tests;
 mod types;
 
 pub use applier::{Applier, CheckpointMeta, Chunks, VoteStore};
-pub use group::{Group, GroupOptions, Member, Role, Standing, State};
+pub use group::{
+    ChangeError, Group, GroupOptions, Leadership, Member, MemberState, Role, Standing, State,
+};

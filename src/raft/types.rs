@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use openraft::entry::RaftEntry;
-use openraft::errors::ClientWriteError;
+use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader};
 use openraft::impls::{BasicNode, BoxedErrorSource, leader_id_adv};
 use openraft::raft::ClientWriteResult;
 use openraft::raft::responder::Responder;
@@ -188,9 +188,22 @@ impl Drop for Outcome {
 /// Whether a refused write is known not to have happened.
 fn unavailable(error: &ClientWriteError<Types>) -> Unavailable {
     match error {
+        // It left this log; it may still be in another one that becomes the leader's.
         ClientWriteError::LogEntryDiscarded(_) => Unavailable::Uncertain,
-        ClientWriteError::ForwardToLeader(_)
-        | ClientWriteError::ChangeMembershipError(_)
-        | ClientWriteError::PreconditionFailed(_) => Unavailable::NoLeader,
+        ClientWriteError::ForwardToLeader(forward) => not_leader(forward),
+        ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_) => {
+            Unavailable::NoLeader
+        }
+    }
+}
+
+/// Who to ask instead. A node that leadership is being handed to does not lead yet.
+pub(super) fn not_leader(forward: &ForwardToLeader<Types>) -> Unavailable {
+    match (&forward.reason, forward.leader_id, &forward.leader_node) {
+        (ForwardReason::NotLeader, Some(leader), Some(node)) => Unavailable::NotLeader {
+            leader,
+            address: node.addr.clone(),
+        },
+        _ => Unavailable::NoLeader,
     }
 }

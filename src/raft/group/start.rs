@@ -4,97 +4,23 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use futures::channel::oneshot;
-use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal as RaftFatal;
 use openraft::impls::BasicNode;
-use openraft::{AsyncRuntime, Config, EntryPayload, Raft, SnapshotPolicy};
+use openraft::{AsyncRuntime, EntryPayload, Raft};
 
-use super::Group;
+use super::conduct::Conduct;
+use super::{Group, GroupOptions, Member};
 use crate::error::Fatal;
-use crate::limits::{
-    PROPOSALS_QUEUED_MAX, RAFT_NOTIFICATIONS_QUEUED_MAX, REPLICATE_ENTRIES_MAX,
-    STATE_MACHINE_QUEUED_MAX,
-};
 use crate::log::{Log, Position};
 use crate::raft::applier::{Applier, VoteStore};
 use crate::raft::machine::Machine;
-use crate::raft::network::{Network, NoPeers, Peers};
+use crate::raft::network::{Addresses, Network, NoPeers, Peers};
 use crate::raft::proposals::Proposals;
 use crate::raft::runtime::Glommio;
 use crate::raft::store::LogStore;
 use crate::raft::types::{self, Entry, Membership};
-
-/// A node of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    pub id: u64,
-    /// Where its peers reach it.
-    pub address: String,
-}
-
-/// What a member of a group needs to know to start.
-#[derive(Debug, Clone)]
-pub struct GroupOptions {
-    /// This node. An id must never come back without the log and the vote that it left.
-    pub node_id: u64,
-    /// The first voters, used only where this node's log is empty; every one of them is given the
-    /// same list. Empty: this node waits until a leader adds it.
-    pub first_voters: Vec<Member>,
-    /// How often a leader tells its followers that it is there; a fifth of it is the period of
-    /// the group's clock. In a cluster, start from 50, 300 and 600.
-    pub heartbeat_ms: u64,
-    /// Bounds of the time without a leader after which a follower stands for election.
-    pub election_ms_min: u64,
-    pub election_ms_max: u64,
-}
-
-impl GroupOptions {
-    /// A group of one voter. With nobody to tell that it leads, its clock goes slowly: an idle
-    /// node should hardly wake. (At the 50 ms of a cluster, 0.9 % of a core went into waking.)
-    pub fn single(node_id: u64, address: impl Into<String>) -> Self {
-        let address = address.into();
-        GroupOptions {
-            node_id,
-            first_voters: vec![Member {
-                id: node_id,
-                address,
-            }],
-            heartbeat_ms: 200,
-            election_ms_min: 1000,
-            election_ms_max: 2000,
-        }
-    }
-
-    fn config(&self) -> Result<Arc<Config>, Fatal> {
-        let config = Config {
-            cluster_name: "quorate".to_string(),
-            heartbeat_interval: self.heartbeat_ms,
-            heartbeat_min_interval: Some(self.heartbeat_ms),
-            election_timeout_min: self.election_ms_min,
-            election_timeout_max: self.election_ms_max,
-            enable_pre_vote: Some(true),
-            // Without it, a leader that has lost its quorum can keep others from electing one.
-            quorum_loss_probe_interval: Some(2 * self.election_ms_max + self.election_ms_min),
-            // A restarted leader stands for election again: only that tells it what is committed.
-            enable_leader_restore: Some(false),
-            // Checkpoints are made by bytes and time, by the node.
-            snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: 0,
-            max_payload_entries: REPLICATE_ENTRIES_MAX,
-            api_channel_size: Some(PROPOSALS_QUEUED_MAX),
-            notification_channel_size: Some(RAFT_NOTIFICATIONS_QUEUED_MAX),
-            state_machine_channel_size: Some(STATE_MACHINE_QUEUED_MAX),
-            ..Config::default()
-        };
-        let config = config
-            .validate()
-            .map_err(|error| Fatal::Setup(format!("heartbeat and election times: {error}")))?;
-        Ok(Arc::new(config))
-    }
-}
 
 impl Group {
     /// Starts this member on the calling executor, in the calling task's queue.
@@ -123,7 +49,6 @@ impl Group {
         applier: Rc<dyn Applier>,
         peers: Rc<dyn Peers>,
     ) -> Result<Group, Fatal> {
-        let config = options.config()?;
         let proposals = Proposals::new(applier.clone());
         let store = LogStore::open(log.clone(), votes, proposals.clone()).await;
         let store = store.map_err(|error| corrupt("the vote", &error))?;
@@ -139,7 +64,16 @@ impl Group {
         let machine = Machine::open(applier.clone(), proposals.clone())
             .map_err(|error| corrupt("the checkpoint's membership", &error))?;
 
-        let raft = Raft::new(options.node_id, config, Network(peers), store, machine).await;
+        // A vote that is committed is a leader's that this node has followed.
+        let quiet = store.vote().is_some_and(|vote| vote.committed);
+        let conduct = Conduct::new(&options, quiet);
+        let config = options.config(conduct.votes())?;
+        let addresses = Addresses::default();
+        let network = Network {
+            peers,
+            addresses: addresses.clone(),
+        };
+        let raft = Raft::new(options.node_id, config, network, store, machine).await;
         let raft = raft.map_err(|fatal| match fatal {
             RaftFatal::StorageError(error) => corrupt("the log", &error),
             other => Fatal::Setup(format!("raft does not start: {other}")),
@@ -149,13 +83,16 @@ impl Group {
             applier,
             proposals,
             stopping: Rc::new(Cell::new(false)),
+            conduct,
         };
-        group.watch_core();
         group.elect_if_alone().await;
+        group.watch(addresses);
         Ok(group)
     }
 
-    /// Stands for election at once where no other vote is needed.
+    /// Stands for election at once where no other vote is needed. Others that are needed may have
+    /// been promised to a leader before this node's restart: it stays quiet while one may count on
+    /// that.
     async fn elect_if_alone(&self) {
         let id = *self.raft.node_id();
         let alone = self.raft.with_raft_state(move |state| {
@@ -163,21 +100,17 @@ impl Group {
             effective.voter_ids().eq([id])
         });
         if alone.await == Ok(true) {
+            self.conduct.quiet_until.set(None);
             // Failing means that the core stopped: the first proposal will say so.
             self.raft.trigger().elect(false).await.ok();
+        } else if let Some(until) = self.conduct.quiet_until.get() {
+            let group = self.clone();
+            drop(Glommio::spawn(async move {
+                Glommio::sleep_until(until).await;
+                group.conduct.quiet_until.set(None);
+                group.stand_as_allowed();
+            }));
         }
-    }
-
-    /// Notices that the core is gone without having said why: it panicked.
-    fn watch_core(&self) {
-        let (raft, proposals) = (self.raft.clone(), self.proposals.clone());
-        let mut server = raft.server_metrics();
-        drop(Glommio::spawn(async move {
-            while server.changed().await.is_ok() {}
-            if raft.metrics().borrow_watched().running_state.is_ok() {
-                proposals.poison(&"the raft core panicked");
-            }
-        }));
     }
 }
 

@@ -5,6 +5,8 @@
 //!
 //! Not done here: a wire format and a real transport. They come with the cluster.
 
+mod addresses;
+
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
@@ -22,6 +24,8 @@ use openraft::storage::Snapshot;
 
 use super::applier::Chunks;
 use super::types::{LeaderId, Types, Vote};
+
+pub(super) use addresses::Addresses;
 
 /// A checkpoint with its content, on its way to a peer.
 pub(super) type Checkpoint = Snapshot<LeaderId, u64, BasicNode, Chunks>;
@@ -112,15 +116,19 @@ impl Peers for NoPeers {
 }
 
 /// Makes openraft's clients.
-pub(super) struct Network(pub Rc<dyn Peers>);
+pub(super) struct Network {
+    pub peers: Rc<dyn Peers>,
+    pub addresses: Addresses,
+}
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Client;
 
     async fn new_client(&mut self, target: u64, node: &BasicNode) -> Client {
         Client {
-            peers: self.0.clone(),
-            to: Peer {
+            peers: self.peers.clone(),
+            addresses: self.addresses.clone(),
+            first: Peer {
                 id: target,
                 address: node.addr.clone(),
             },
@@ -131,7 +139,20 @@ impl RaftNetworkFactory<Types> for Network {
 /// One peer as openraft sees it.
 pub(super) struct Client {
     peers: Rc<dyn Peers>,
-    to: Peer,
+    addresses: Addresses,
+    /// The peer where it was when this client was made.
+    first: Peer,
+}
+
+impl Client {
+    /// The peer where it is now.
+    fn to(&self) -> Peer {
+        let id = self.first.id;
+        match self.addresses.get(id) {
+            Some(address) => Peer { id, address },
+            None => self.first.clone(),
+        }
+    }
 }
 
 fn unreachable(error: io::Error) -> RPCError<Types> {
@@ -147,7 +168,7 @@ impl RaftNetworkV2<Types> for Client {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
         self.peers
-            .append(&self.to, request)
+            .append(&self.to(), request)
             .await
             .map_err(unreachable)
     }
@@ -158,7 +179,7 @@ impl RaftNetworkV2<Types> for Client {
         _option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         self.peers
-            .vote(&self.to, request)
+            .vote(&self.to(), request)
             .await
             .map_err(unreachable)
     }
@@ -169,7 +190,7 @@ impl RaftNetworkV2<Types> for Client {
         _option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         self.peers
-            .pre_vote(&self.to, request)
+            .pre_vote(&self.to(), request)
             .await
             .map_err(unreachable)
     }
@@ -181,7 +202,7 @@ impl RaftNetworkV2<Types> for Client {
         cancel: impl Future<Output = ReplicationClosed> + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        let installed = self.peers.install(&self.to, vote, snapshot);
+        let installed = self.peers.install(&self.to(), vote, snapshot);
         match select(installed, Box::pin(cancel)).await {
             Either::Left((answer, _)) => {
                 answer.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))
@@ -196,7 +217,7 @@ impl RaftNetworkV2<Types> for Client {
         _option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
         self.peers
-            .transfer(&self.to, request)
+            .transfer(&self.to(), request)
             .await
             .map_err(unreachable)
     }

@@ -102,16 +102,15 @@ async fn start_member(
         address: format!("node-{id}"),
     };
     let options = GroupOptions {
-        node_id: id,
-        first_voters: (1..=3).map(member).collect(),
         heartbeat_ms: 20,
         election_ms_min: 100,
         election_ms_max: 200,
+        ..GroupOptions::member(id, (1..=3).map(member).collect())
     };
     let (log, votes, applier) = (log.clone(), votes.clone(), applier.clone());
     let group = Group::start_with(options, log, votes, applier, lan.port(id)).await;
     let group = group.expect("a start");
-    lan.connect(id, &group);
+    lan.connect(id, format!("node-{id}"), &group);
     group
 }
 

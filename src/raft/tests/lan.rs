@@ -1,29 +1,42 @@
-//! A network between the groups of one executor, that can be cut.
+//! A network between the groups of one executor, that can be cut, slowed and made lossy, one way
+//! or both.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
-use openraft::Raft;
+use openraft::AsyncRuntime;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
 use crate::raft::Group;
-use crate::raft::machine::Machine;
 use crate::raft::network::{Answer, Checkpoint, Peer, Peers};
+use crate::raft::runtime::Glommio;
 use crate::raft::types::{Types, Vote};
 
-type Node = Raft<Types, Machine>;
+/// The way from one node to another. What is lost is noticed after a while, as by a deadline.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Way {
+    pub is_cut: bool,
+    pub delay: Duration,
+    /// How many of a hundred messages are lost.
+    pub loss_percent: u8,
+}
 
-/// All nodes, and who is cut off from the others.
+/// All nodes, and the ways between them. A node is reached by its address.
 #[derive(Default)]
 pub struct Lan {
-    nodes: RefCell<HashMap<u64, Node>>,
-    cut: RefCell<HashSet<u64>>,
+    nodes: RefCell<HashMap<String, (u64, Group)>>,
+    ways: RefCell<HashMap<(u64, u64), Way>>,
+    /// Requests that reached their node, by the kind's name.
+    served: RefCell<HashMap<&'static str, u64>>,
+    /// State of the generator that decides what is lost.
+    dice: Cell<u64>,
 }
 
 impl Lan {
@@ -39,23 +52,94 @@ impl Lan {
         })
     }
 
-    pub fn connect(&self, id: u64, group: &Group) {
-        self.nodes.borrow_mut().insert(id, group.raft.clone());
+    /// Lets `group`, node `id`, be reached at `address`.
+    pub fn connect(&self, id: u64, address: impl Into<String>, group: &Group) {
+        let mut nodes = self.nodes.borrow_mut();
+        nodes.retain(|_, (known, _)| *known != id);
+        nodes.insert(address.into(), (id, group.clone()));
     }
 
+    /// Changes the way from `from` to `to`.
+    pub fn set(&self, from: u64, to: u64, way: Way) {
+        self.ways.borrow_mut().insert((from, to), way);
+    }
+
+    pub fn cut_way(&self, from: u64, to: u64) {
+        let is_cut = true;
+        self.set(
+            from,
+            to,
+            Way {
+                is_cut,
+                ..self.way(from, to)
+            },
+        );
+    }
+
+    /// Cuts all ways between one side and the other.
+    pub fn part(&self, one: &[u64], other: &[u64]) {
+        for a in one {
+            for b in other {
+                self.cut_way(*a, *b);
+                self.cut_way(*b, *a);
+            }
+        }
+    }
+
+    /// Cuts `id` off from everybody.
     pub fn cut(&self, id: u64) {
-        self.cut.borrow_mut().insert(id);
+        let others: Vec<u64> = self
+            .ids()
+            .into_iter()
+            .filter(|other| *other != id)
+            .collect();
+        self.part(&[id], &others);
     }
 
+    /// Heals all ways of `id`.
     pub fn heal(&self, id: u64) {
-        self.cut.borrow_mut().remove(&id);
+        self.ways
+            .borrow_mut()
+            .retain(|(from, to), _| *from != id && *to != id);
     }
 
-    fn route(&self, from: u64, to: u64) -> io::Result<Node> {
-        let cut = self.cut.borrow();
-        let node = self.nodes.borrow().get(&to).cloned();
-        node.filter(|_| !cut.contains(&from) && !cut.contains(&to))
-            .ok_or_else(|| io::Error::from(io::ErrorKind::HostUnreachable))
+    pub fn heal_all(&self) {
+        self.ways.borrow_mut().clear();
+    }
+
+    pub fn ids(&self) -> Vec<u64> {
+        self.nodes.borrow().values().map(|(id, _)| *id).collect()
+    }
+
+    pub fn served(&self, kind: &'static str) -> u64 {
+        self.served.borrow().get(kind).copied().unwrap_or(0)
+    }
+
+    fn way(&self, from: u64, to: u64) -> Way {
+        let ways = self.ways.borrow();
+        ways.get(&(from, to)).copied().unwrap_or_default()
+    }
+
+    fn is_lost(&self, percent: u8) -> bool {
+        let dice = self.dice.get();
+        let dice = dice
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        self.dice.set(dice);
+        (dice >> 33) % 100 < u64::from(percent)
+    }
+
+    /// Takes a message from one node to another.
+    async fn carry(&self, from: u64, to: u64) -> io::Result<()> {
+        let way = self.way(from, to);
+        if !way.delay.is_zero() {
+            Glommio::sleep(way.delay).await;
+        }
+        if self.way(from, to).is_cut || self.is_lost(way.loss_percent) {
+            Glommio::sleep(Duration::from_millis(10)).await;
+            return Err(io::ErrorKind::HostUnreachable.into());
+        }
+        Ok(())
     }
 }
 
@@ -65,20 +149,30 @@ pub struct Port {
 }
 
 impl Port {
-    /// Both ways have to be open: a cut while the other side works loses the answer.
-    fn call<T, E, F>(&self, to: &Peer, request: impl FnOnce(Node) -> F + 'static) -> Answer<T>
+    /// Both ways have to be open: where only the way back is cut, the request is served and its
+    /// answer lost.
+    fn call<T, E, F>(
+        &self,
+        kind: &'static str,
+        to: &Peer,
+        request: impl FnOnce(Group) -> F + 'static,
+    ) -> Answer<T>
     where
         T: 'static,
-        E: std::error::Error + Send + Sync + 'static,
+        E: std::fmt::Display,
         F: Future<Output = Result<T, E>> + 'static,
     {
-        let (lan, from, to) = (self.lan.clone(), self.id, to.id);
+        let (lan, from, to) = (self.lan.clone(), self.id, to.clone());
         Box::pin(async move {
-            let node = lan.route(from, to)?;
+            let node = lan.nodes.borrow().get(&to.address).cloned();
+            let reached = node.filter(|(id, _)| *id == to.id);
+            let (id, node) = reached.ok_or(io::ErrorKind::HostUnreachable)?;
+            lan.carry(from, id).await?;
+            *lan.served.borrow_mut().entry(kind).or_default() += 1;
             let answer = request(node)
                 .await
                 .map_err(|error| io::Error::other(error.to_string()));
-            lan.route(from, to)?;
+            lan.carry(id, from).await?;
             answer
         })
     }
@@ -90,15 +184,23 @@ impl Peers for Port {
         to: &Peer,
         request: AppendEntriesRequest<Types>,
     ) -> Answer<AppendEntriesResponse<Types>> {
-        self.call(to, |node| async move { node.append_entries(request).await })
+        self.call("append", to, |node| async move {
+            node.answer_append(request).await
+        })
     }
 
     fn vote(&self, to: &Peer, request: VoteRequest<Types>) -> Answer<VoteResponse<Types>> {
-        self.call(to, |node| async move { node.vote(request).await })
+        self.call(
+            "vote",
+            to,
+            |node| async move { node.answer_vote(request).await },
+        )
     }
 
     fn pre_vote(&self, to: &Peer, request: VoteRequest<Types>) -> Answer<VoteResponse<Types>> {
-        self.call(to, |node| async move { node.pre_vote(request).await })
+        self.call("pre-vote", to, |node| async move {
+            node.answer_pre_vote(request).await
+        })
     }
 
     fn install(
@@ -107,8 +209,8 @@ impl Peers for Port {
         vote: Vote,
         checkpoint: Checkpoint,
     ) -> Answer<SnapshotResponse<Types>> {
-        self.call(to, move |node| async move {
-            node.install_full_snapshot(vote, checkpoint).await
+        self.call("install", to, move |node| async move {
+            node.answer_install(vote, checkpoint).await
         })
     }
 
@@ -117,8 +219,8 @@ impl Peers for Port {
         to: &Peer,
         request: TransferLeaderRequest<Types>,
     ) -> Answer<TransferLeaderResponse<Types>> {
-        self.call(to, |node| async move {
-            node.handle_transfer_leader(request).await
+        self.call("transfer", to, |node| async move {
+            node.answer_transfer(request).await
         })
     }
 }

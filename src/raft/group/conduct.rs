@@ -1,0 +1,74 @@
+//! What a member may do, and what it has heard, beside what openraft keeps.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::GroupOptions;
+
+/// Shared by a group's handle, its background task and whoever answers its peers.
+pub(super) struct Conduct {
+    /// How long a leader may count on a quorum that answered, and a follower on its leader.
+    pub lease: Duration,
+    /// How long a leader that hands over waits for its successor to have everything.
+    pub handover: Duration,
+    /// See [`Group::may_vote`](super::Group::may_vote).
+    pub may_vote: Cell<bool>,
+    /// No vote is given and none is asked for before: a leader from before this node's restart may
+    /// count on what this node has promised and forgotten.
+    pub quiet_until: Cell<Option<Instant>>,
+    /// When a leader was last obeyed.
+    pub leader_heard: Cell<Option<Instant>>,
+    /// Set while this node changes the membership or hands over.
+    changing: Cell<bool>,
+    /// Set while leadership is handed over: nothing is proposed.
+    pub handing_over: Cell<bool>,
+}
+
+impl Conduct {
+    pub fn new(options: &GroupOptions, quiet: bool) -> Rc<Self> {
+        let lease = options.lease();
+        Rc::new(Conduct {
+            lease,
+            handover: Duration::from_millis(options.election_ms_min),
+            may_vote: Cell::new(options.may_vote),
+            quiet_until: Cell::new(quiet.then(|| Instant::now() + lease)),
+            leader_heard: Cell::new(None),
+            changing: Cell::new(false),
+            handing_over: Cell::new(false),
+        })
+    }
+
+    /// Whether this node may answer who asks for its vote, and ask for one itself.
+    pub fn votes(&self) -> bool {
+        let quiet = self.quiet_until.get();
+        self.may_vote.get() && quiet.is_none_or(|until| Instant::now() >= until)
+    }
+
+    /// Whether `heard` is recent enough to count on.
+    pub fn is_recent(&self, heard: Option<Instant>) -> bool {
+        heard.is_some_and(|at| at.elapsed() < self.lease)
+    }
+
+    /// Takes the one place of who changes the membership, if it is free.
+    pub fn begin_change(self: &Rc<Self>) -> Option<Changing> {
+        if self.changing.replace(true) {
+            return None;
+        }
+        Some(Changing(self.clone()))
+    }
+
+    pub fn is_changing(&self) -> bool {
+        self.changing.get()
+    }
+}
+
+/// The one place of who changes the membership; dropping it gives it back.
+pub(super) struct Changing(Rc<Conduct>);
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        self.0.changing.set(false);
+        self.0.handing_over.set(false);
+    }
+}

@@ -1,0 +1,89 @@
+//! Handing leadership over to another node.
+
+use std::time::Instant;
+
+use openraft::metrics::RaftMetrics;
+
+use openraft::async_runtime::watch::WatchReceiver;
+
+use super::conduct::Changing;
+use super::membership::{ChangeError, answered, invalid, is_reachable, matched};
+use super::{Group, Member};
+use crate::raft::types::Types;
+
+impl Group {
+    /// Hands leadership over to the voter `to`, or to the one that has the most of the log, and
+    /// resolves to the new leader. What is proposed meanwhile is refused as without a leader, for
+    /// a few round trips where the successor is up to date.
+    ///
+    /// # Errors
+    /// [`ChangeError::Invalid`] where `to` is no other voter; [`ChangeError::Late`] where it
+    /// cannot be reached or did not take over: then this node leads on, or any of them.
+    pub async fn transfer(&self, to: Option<u64>) -> Result<Member, ChangeError> {
+        let changing = self.begin_change().await?;
+        self.hand_over(to, &changing).await
+    }
+
+    /// `_changing` ends the pause of proposals when the caller drops it, at the latest.
+    pub(super) async fn hand_over(
+        &self,
+        to: Option<u64>,
+        _changing: &Changing,
+    ) -> Result<Member, ChangeError> {
+        let to = self.successor(to)?;
+        self.conduct.handing_over.set(true);
+        let handed = self.hand_over_to(to).await;
+        self.conduct.handing_over.set(false);
+        handed
+    }
+
+    async fn hand_over_to(&self, to: u64) -> Result<Member, ChangeError> {
+        // openraft sends its word once only, and a node that lacks an entry then does nothing.
+        let complete = |now: &RaftMetrics<Types>| {
+            let has = matched(now, to).map(|at| at.index);
+            (has >= now.last_log_index || !now.state.is_leader()).then_some(())
+        };
+        let deadline = Instant::now() + self.conduct.handover;
+        if self.watch_until(deadline, complete).await?.is_none() {
+            let why = format!("node {to} does not keep up with the log");
+            return Err(ChangeError::Late(why));
+        }
+        let triggered = self.raft.trigger().transfer_leader(to).await;
+        triggered.map_err(|fatal| self.explain(&fatal))?;
+        let me = *self.raft.node_id();
+        let taken_over = |now: &RaftMetrics<Types>| {
+            let leader = now.current_leader.filter(|leader| *leader != me)?;
+            let address = now.membership_config.get_node(&leader)?.addr.clone();
+            let id = leader;
+            Some(Member { id, address })
+        };
+        let deadline = Instant::now() + 2 * self.lease();
+        let late = || ChangeError::Late(format!("node {to} has not taken over yet"));
+        self.watch_until(deadline, taken_over)
+            .await?
+            .ok_or_else(late)
+    }
+
+    /// Who takes over: `to`, or the reachable voter that has the most of the log.
+    fn successor(&self, to: Option<u64>) -> Result<u64, ChangeError> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let mut voters = metrics.membership_config.voter_ids();
+        let reachable = |id: &u64| is_reachable(&metrics, *id, self.lease());
+        match to {
+            Some(to) if to == metrics.id => invalid("this node leads already"),
+            Some(to) if !voters.any(|voter| voter == to) => {
+                invalid(format!("node {to} is no voter"))
+            }
+            Some(to) if !reachable(&to) => {
+                Err(ChangeError::Late(format!("node {to} cannot be reached")))
+            }
+            Some(to) => Ok(to),
+            None => voters
+                .filter(|voter| *voter != metrics.id)
+                .filter(reachable)
+                .max_by_key(|voter| (matched(&metrics, *voter), answered(&metrics, *voter)))
+                .ok_or_else(|| ChangeError::Late("no other voter can be reached".to_string())),
+        }
+    }
+}
