@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::cluster_view::{Change, ClusterView};
 use crate::config::Name;
 use crate::metrics::{CoreMetrics, KeyspaceInfo, PersistenceInfo, RaftInfo, SlowEntry};
 
@@ -29,6 +30,10 @@ pub enum Question {
     Pause(u64),
     /// Raft core: write a checkpoint.
     Checkpoint,
+    /// Raft core: how it sees the cluster.
+    Cluster,
+    /// Raft core: change the cluster.
+    Change(Change),
 }
 
 /// What a core answers.
@@ -38,6 +43,7 @@ pub enum Answer {
     Lines(Vec<String>),
     Slow(Vec<SlowEntry>),
     Count(usize),
+    Cluster(Box<ClusterView>),
     /// Done, or why not.
     Done(Result<(), String>),
 }

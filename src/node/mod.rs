@@ -21,7 +21,9 @@
 
 mod admin;
 mod boot;
+mod change;
 mod client;
+mod cluster_view;
 mod connection;
 mod core;
 mod dispatch;
@@ -40,6 +42,7 @@ mod transaction;
 
 pub use boot::{Event, Node, start};
 pub use client::{Client, ClientView, Clients};
+pub use cluster_view::{Change, ClusterCounters, ClusterView, DigestView, Indexes, MemberView};
 pub use core::Core;
 pub use dispatch::{Flow, Resolved};
 pub use engine::Engine;

@@ -72,7 +72,11 @@ impl Engine {
                 }
                 Answer::Done(Ok(()))
             }
-            Question::SyncLog | Question::Checkpoint | Question::Pause(_) => {
+            Question::Cluster => match &self.raft {
+                Some(raft) => Answer::Cluster(Box::new(raft.cluster_view())),
+                None => return,
+            },
+            Question::SyncLog | Question::Checkpoint | Question::Change(_) | Question::Pause(_) => {
                 if let Some(raft) = &self.raft {
                     raft.work_for(from, number, &question);
                 }

@@ -1,0 +1,174 @@
+//! How a node sees its cluster: what `RAFT`, `CLUSTER`, `ROLE` and `INFO` are answered from.
+//!
+//! Plain data, made on the Raft core at the moment it was asked for; what it says of other nodes
+//! is what this one last heard of them.
+
+use crate::address::NodeAddress;
+use crate::raft::{Member, Role};
+
+use super::raft_side::Raft;
+
+/// A node's view of its cluster. An index is 0 where there is no such entry yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterView {
+    /// This node.
+    pub node_id: u64,
+    /// Drawn where the cluster began, the same on every member; 0: not known.
+    pub cluster_id: u64,
+    pub role: Role,
+    pub term: u64,
+    /// The leader, as far as this node knows.
+    pub leader_id: Option<u64>,
+    /// This node among them once it is a member, in the order of their ids.
+    pub members: Vec<MemberView>,
+    pub indexes: Indexes,
+    pub counters: ClusterCounters,
+    pub digest: DigestView,
+    /// Why this node no longer takes part.
+    pub failure: Option<String>,
+}
+
+/// One member as another sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    pub id: u64,
+    pub address: NodeAddress,
+    /// Whether it has a vote; a learner has none.
+    pub voter: bool,
+    /// Whether it was heard of within an election timeout. A follower knows it of its leader
+    /// only, and takes the others for reachable.
+    pub reachable: bool,
+    /// How long ago it was last heard of, in ms; `None`: never, or it is not this node's to know.
+    pub last_contact_ms: Option<u64>,
+    /// The last entry that it is known to have; known to the leader, and of a node itself.
+    pub matched_index: Option<u64>,
+}
+
+/// Positions in this node's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Indexes {
+    pub last: u64,
+    /// On this node's disk.
+    pub synced: u64,
+    pub committed: u64,
+    pub applied: u64,
+    /// The last entry that the log no longer has.
+    pub purged: u64,
+    /// The end of the newest checkpoint.
+    pub checkpoint: u64,
+}
+
+/// What was counted since this node started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClusterCounters {
+    /// Elections in which this node stood.
+    pub elections: u64,
+    /// Batches that this node sent to a leader.
+    pub batches_forwarded: u64,
+    /// Connections dropped at the peer port because who made them is no member.
+    pub strangers_dropped: u64,
+    /// Checkpoints sent to other nodes, and taken from them.
+    pub snapshots_sent: u64,
+    pub snapshots_taken: u64,
+}
+
+/// How the members' digests compare.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DigestView {
+    /// The last index at which all members that answered had the same; `None`: not compared yet.
+    pub agreed_index: Option<u64>,
+    /// Set once digests differed, for as long as this node runs: where, and whose.
+    pub mismatch: Option<String>,
+}
+
+/// A change of the cluster that somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Take a running node in: as a learner that becomes a voter once it has caught up, or one
+    /// that stays a learner.
+    AddPeer {
+        address: NodeAddress,
+        learner: bool,
+    },
+    Remove(u64),
+    /// Give a learner a vote.
+    Promote(u64),
+    /// Take a voter's vote.
+    Demote(u64),
+    /// Hand leadership to this voter, or to the one that has most of the log.
+    Transfer(Option<u64>),
+}
+
+impl ClusterView {
+    /// This node among the members.
+    pub fn own(&self) -> Option<&MemberView> {
+        self.member(self.node_id)
+    }
+
+    /// The leader, where one is known.
+    pub fn leader(&self) -> Option<&MemberView> {
+        self.leader_id.and_then(|id| self.member(id))
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.role == Role::Leader
+    }
+
+    pub fn member(&self, id: u64) -> Option<&MemberView> {
+        self.members.iter().find(|member| member.id == id)
+    }
+}
+
+/// The address that a member was taken in with. Groups made before peers had ports may hold one
+/// that leaves no room for a peer port: 0 then.
+fn address_of(member: &Member) -> NodeAddress {
+    member.address.parse().unwrap_or_else(|_| {
+        let (host, port) = member.address.rsplit_once(':').unwrap_or_default();
+        NodeAddress {
+            host: host.trim_matches(['[', ']']).to_string(),
+            port: port.parse().unwrap_or(0),
+            peer_port: 0,
+        }
+    })
+}
+
+impl Raft {
+    /// How this node sees its cluster now.
+    pub(super) fn cluster_view(&self) -> ClusterView {
+        let state = self.group.state();
+        let (own, leads) = (state.node_id, state.role == Role::Leader);
+        let voters = state.voters.iter().map(|member| (member, true));
+        let learners = state.learners.iter().map(|member| (member, false));
+        let mut members: Vec<MemberView> = voters
+            .chain(learners)
+            .map(|(member, voter)| MemberView {
+                id: member.id,
+                address: address_of(member),
+                voter,
+                reachable: member.id == own || !leads,
+                last_contact_ms: (member.id == own).then_some(0),
+                matched_index: state.last_index.filter(|_| member.id == own),
+            })
+            .collect();
+        members.sort_by_key(|member| member.id);
+        ClusterView {
+            node_id: own,
+            cluster_id: 0,
+            role: state.role,
+            term: state.term,
+            leader_id: state.leader,
+            members,
+            indexes: Indexes {
+                last: state.last_index.unwrap_or(0),
+                synced: self.log.synced(),
+                committed: state.committed_index.unwrap_or(0),
+                applied: state.applied_index.unwrap_or(0),
+                purged: state.purged_index.unwrap_or(0),
+                checkpoint: state.checkpoint_index.unwrap_or(0),
+            },
+            counters: ClusterCounters::default(),
+            digest: DigestView::default(),
+            failure: state.failure,
+        }
+    }
+}
