@@ -3,6 +3,9 @@
 //! Plain data, made on the Raft core at the moment it was asked for; what it says of other nodes
 //! is what this one last heard of them.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::address::NodeAddress;
 use crate::raft::{Member, Role};
 
@@ -19,6 +22,9 @@ pub struct ClusterView {
     pub term: u64,
     /// The leader, as far as this node knows.
     pub leader_id: Option<u64>,
+    /// Whether a write can be acknowledged, as far as this node knows: a leader is there, and was
+    /// heard of (by the leader itself: a quorum of voters was) within an election timeout.
+    pub has_quorum: bool,
     /// This node among them once it is a member, in the order of their ids.
     pub members: Vec<MemberView>,
     pub indexes: Indexes,
@@ -81,7 +87,15 @@ pub struct DigestView {
     pub mismatch: Option<String>,
 }
 
-/// A change of the cluster that somebody asks for.
+/// A member as somebody names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberName {
+    Id(u64),
+    Address(NodeAddress),
+}
+
+/// A change of the cluster that somebody asks for. Written out and read as the words behind
+/// `RAFT`, which is how one node passes it on to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Take a running node in: as a learner that becomes a voter once it has caught up, or one
@@ -90,13 +104,86 @@ pub enum Change {
         address: NodeAddress,
         learner: bool,
     },
-    Remove(u64),
+    Remove(MemberName),
     /// Give a learner a vote.
-    Promote(u64),
+    Promote(MemberName),
     /// Take a voter's vote.
-    Demote(u64),
+    Demote(MemberName),
     /// Hand leadership to this voter, or to the one that has most of the log.
-    Transfer(Option<u64>),
+    Transfer(Option<MemberName>),
+}
+
+impl fmt::Display for MemberName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MemberName::Id(id) => write!(f, "{id}"),
+            MemberName::Address(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+impl FromStr for MemberName {
+    type Err = String;
+
+    /// A number, 40 hexadecimal digits as `CLUSTER NODES` shows them, or an address.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.len() == 40
+            && let Ok(id) = u64::from_str_radix(text, 16)
+        {
+            return Ok(MemberName::Id(id));
+        }
+        if let Ok(id) = text.parse() {
+            return Ok(MemberName::Id(id));
+        }
+        let no_member = |_| format!("'{text}' names no member: write its id or host:port");
+        text.parse().map(MemberName::Address).map_err(no_member)
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::AddPeer { address, learner } => {
+                write!(
+                    f,
+                    "ADDPEER {address}{}",
+                    if *learner { " LEARNER" } else { "" }
+                )
+            }
+            Change::Remove(name) => write!(f, "REMOVEPEER {name}"),
+            Change::Promote(name) => write!(f, "PROMOTE {name}"),
+            Change::Demote(name) => write!(f, "DEMOTE {name}"),
+            Change::Transfer(None) => f.write_str("TRANSFER"),
+            Change::Transfer(Some(name)) => write!(f, "TRANSFER {name}"),
+        }
+    }
+}
+
+impl FromStr for Change {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let kind = words[0].to_ascii_lowercase();
+        match (kind.as_str(), &words[1..]) {
+            ("addpeer", [address]) => Ok(Change::AddPeer {
+                address: address.parse()?,
+                learner: false,
+            }),
+            ("addpeer", [address, kind]) if kind.eq_ignore_ascii_case("learner") => {
+                Ok(Change::AddPeer {
+                    address: address.parse()?,
+                    learner: true,
+                })
+            }
+            ("removepeer", [name]) => Ok(Change::Remove(name.parse()?)),
+            ("promote", [name]) => Ok(Change::Promote(name.parse()?)),
+            ("demote", [name]) => Ok(Change::Demote(name.parse()?)),
+            ("transfer", []) => Ok(Change::Transfer(None)),
+            ("transfer", [name]) => Ok(Change::Transfer(Some(name.parse()?))),
+            _ => Err("syntax error".to_string()),
+        }
+    }
 }
 
 impl ClusterView {
@@ -116,6 +203,21 @@ impl ClusterView {
 
     pub fn member(&self, id: u64) -> Option<&MemberView> {
         self.members.iter().find(|member| member.id == id)
+    }
+
+    /// The id of the member that is named.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn id_of(&self, name: &MemberName) -> Result<u64, String> {
+        let is_named = |member: &&MemberView| match name {
+            MemberName::Id(id) => member.id == *id,
+            MemberName::Address(address) => member.address.client() == address.client(),
+        };
+        let found = self.members.iter().find(is_named);
+        found
+            .map(|member| member.id)
+            .ok_or_else(|| format!("{name} is no member of this cluster"))
     }
 }
 
@@ -157,6 +259,7 @@ impl Raft {
             role: state.role,
             term: state.term,
             leader_id: state.leader,
+            has_quorum: state.leader.is_some() && state.failure.is_none(),
             members,
             indexes: Indexes {
                 last: state.last_index.unwrap_or(0),
@@ -169,6 +272,45 @@ impl Raft {
             counters: ClusterCounters::default(),
             digest: DigestView::default(),
             failure: state.failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_read_as_they_are_written() {
+        for text in [
+            "ADDPEER a:1",
+            "ADDPEER a:1@2 LEARNER",
+            "REMOVEPEER 7",
+            "REMOVEPEER [::1]:6379",
+            "PROMOTE 9007199254740991",
+            "DEMOTE b:2",
+            "TRANSFER",
+            "TRANSFER 3",
+        ] {
+            assert_eq!(text.parse::<Change>().unwrap().to_string(), text);
+        }
+        let hex = format!("removepeer {:040x}", 255);
+        assert_eq!(hex.parse(), Ok(Change::Remove(MemberName::Id(255))));
+        for (text, why) in [
+            (
+                "ADDPEER here",
+                "'here' is no node address: write host:port or host:port@peerport",
+            ),
+            ("ADDPEER a:1 VOTER", "syntax error"),
+            ("REMOVEPEER", "syntax error"),
+            (
+                "REMOVEPEER x",
+                "'x' names no member: write its id or host:port",
+            ),
+            ("TRANSFER 1 2", "syntax error"),
+            ("", "syntax error"),
+        ] {
+            assert_eq!(text.parse::<Change>(), Err(why.to_string()), "{text}");
         }
     }
 }
