@@ -25,7 +25,5 @@ pub(super) async fn change(changer: &Changer, change: Change) -> Result<(), Stri
     if !changer.group.is_leader() {
         return Err("this node does not lead: ask the leader".to_string());
     }
-    Err(format!(
-        "this version cannot change memberships: {change:?}"
-    ))
+    Err(format!("this version cannot change memberships: {change}"))
 }

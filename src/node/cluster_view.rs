@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::address::NodeAddress;
-use crate::raft::{Member, Role};
+use crate::raft::{Applier, Member, Role};
 
 use super::raft_side::Raft;
 
@@ -267,7 +267,10 @@ impl Raft {
                 committed: state.committed_index.unwrap_or(0),
                 applied: state.applied_index.unwrap_or(0),
                 purged: state.purged_index.unwrap_or(0),
-                checkpoint: state.checkpoint_index.unwrap_or(0),
+                checkpoint: self
+                    .joint
+                    .checkpoint()
+                    .map_or(0, |meta| meta.position.index),
             },
             counters: ClusterCounters::default(),
             digest: DigestView::default(),
