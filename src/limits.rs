@@ -168,3 +168,10 @@ pub const CHECKPOINT_READ_BYTES: usize = 256 * 1024;
 pub const CHECKPOINT_EXPORT_CHUNKS: usize = 4;
 
 const _: () = assert!(CAPTURE_SLICE_BYTES * 8 <= CHECKPOINT_QUEUE_BYTES);
+
+/// Members of a cluster, learners included: each is one more copy that the leader sends, and more
+/// voters than a handful only make commits slower.
+pub const MEMBERS_MAX: usize = 31;
+
+/// Keys that a walk for the keys of a slot meets in one turn of a core: some 0.1 ms.
+pub const SLOT_SCAN_KEYS: usize = 1000;

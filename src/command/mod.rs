@@ -14,6 +14,7 @@
 mod access;
 mod argument;
 mod bitmap;
+mod cluster;
 pub mod configure;
 mod connection;
 mod context;

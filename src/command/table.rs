@@ -11,14 +11,15 @@
 //! | 320-349 | transaction |
 //! | 350-369 | bitmap |
 //! | 400-499 | connection and server |
+//! | 500-549 | cluster |
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::spec::Spec;
 use super::{
-    bitmap, connection, diagnostics, hash, keys, list, multi, server, set, string, transaction,
-    zset,
+    bitmap, cluster, connection, diagnostics, hash, keys, list, multi, server, set, string,
+    transaction, zset,
 };
 
 const FAMILIES: &[&[Spec]] = &[
@@ -34,6 +35,7 @@ const FAMILIES: &[&[Spec]] = &[
     connection::SPECS,
     server::SPECS,
     diagnostics::SPECS,
+    cluster::SPECS,
 ];
 
 /// Longest name that the fast look-up takes; others go by the map.

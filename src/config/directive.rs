@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Text,
     /// Any words.
     List,
+    /// Node addresses, at most so many, by blanks or commas.
+    Addresses(usize),
     /// CPU numbers and ranges, `0-3,8`.
     CoreList,
     /// Redis' `save`: checked, and let go.
@@ -63,7 +65,11 @@ impl Directive {
     pub fn takes_many(&self) -> bool {
         matches!(
             self.kind,
-            Kind::List | Kind::SavePoints | Kind::Consistency | Kind::OutputLimits
+            Kind::List
+                | Kind::Addresses(_)
+                | Kind::SavePoints
+                | Kind::Consistency
+                | Kind::OutputLimits
         )
     }
 
@@ -77,6 +83,8 @@ impl Directive {
             Kind::Word(choices) => choices.join("|"),
             Kind::Text => "text".into(),
             Kind::List => "words".into(),
+            Kind::Addresses(1) => "host:port".into(),
+            Kind::Addresses(_) => "host:port,..".into(),
             Kind::CoreList => "0-3,8".into(),
             Kind::SavePoints => "seconds changes ..".into(),
             Kind::Durability => super::level::Durability::NAMES.join("|"),

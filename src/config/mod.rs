@@ -12,6 +12,7 @@
 //!
 //! Not done here: resolving `cores` against the machine (`main`), acting on a change (`node/`).
 
+mod cluster;
 mod directive;
 mod file;
 mod foreign;
@@ -27,6 +28,7 @@ mod typed;
 mod value;
 mod words;
 
+pub use cluster::FollowerMode;
 pub use level::{Consistency, Durability};
 pub use logging::Logging;
 pub use output_limit::{OutputLimit, OutputLimits};

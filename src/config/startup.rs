@@ -71,6 +71,7 @@ impl Config {
         for (name, values) in &line.options {
             config.apply(name, values, "command line")?;
         }
+        config.check_cluster().map_err(Fatal::Setup)?;
         Ok(Startup::Run(config))
     }
 }

@@ -1,12 +1,12 @@
 //! The directives: the one place that says what can be set.
 
-use crate::limits::CORES_MAX;
+use crate::limits::{CORES_MAX, MEMBERS_MAX};
 
 use super::directive::{Directive, Effect, Kind};
 use super::value::Value;
 
 use Effect::{Ignored, Live, Only, Start};
-use Kind::{CoreList, Flag, List, SavePoints, Text, Word};
+use Kind::{Addresses, CoreList, Flag, List, SavePoints, Text, Word};
 
 /// A directive's place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +32,15 @@ pub enum Name {
     LogSegmentSize,
     CheckpointLogSize,
     CheckpointSliceUs,
+    FollowerMode,
+    ClusterPeers,
+    Expect,
+    Join,
+    ClusterSecret,
+    AnnounceAddress,
+    PeerPort,
+    ClusterHeartbeatMs,
+    ClusterElectionMs,
     Loglevel,
     Logfile,
     SlowlogLogSlowerThan,
@@ -114,6 +123,7 @@ pub(super) const SECTIONS: &[(&str, Name)] = &[
     ("Network", Name::Port),
     ("Cores", Name::Cores),
     ("Durability and consistency", Name::Durability),
+    ("Cluster", Name::FollowerMode),
     ("Messages", Name::Loglevel),
     ("As in Redis, fixed or without effect", Name::Databases),
 ];
@@ -142,6 +152,15 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     directive(Name::LogSegmentSize, "log-segment-size", "64mb", memory(1 << 20, 1 << 30), Start, "Bytes of one file of the log."),
     directive(Name::CheckpointLogSize, "checkpoint-log-size", "512mb", memory(1 << 20, 1 << 40), Live, "Bytes of log, or as many as the last checkpoint has, at which one is taken."),
     directive(Name::CheckpointSliceUs, "checkpoint-slice-us", "500", int(50, 100_000), Live, "Longest that a checkpoint keeps a shard from serving, in microseconds."),
+    directive(Name::FollowerMode, "follower-mode", "forward", Word(&["forward", "redirect"]), Live, "What a follower does with commands: has the leader do them, or answers MOVED."),
+    directive(Name::ClusterPeers, "cluster-peers", "\"\"", Addresses(MEMBERS_MAX), Start, "Nodes that start a cluster together, this one included; host:port@peerport too."),
+    directive(Name::Expect, "expect", "0", int(0, MEMBERS_MAX as i64), Start, "How many of cluster-peers become the first voters; 0: all of them."),
+    directive(Name::Join, "join", "\"\"", Addresses(MEMBERS_MAX), Start, "Members of a cluster to join; a node that is a member already asks nobody."),
+    directive(Name::ClusterSecret, "cluster-secret", "\"\"", Text, Start, "What the nodes of a cluster prove to each other that they know."),
+    directive(Name::AnnounceAddress, "announce-address", "\"\"", Addresses(1), Start, "Where clients and peers reach this node, if not at bind and port."),
+    directive(Name::PeerPort, "peer-port", "0", int(0, 65535), Start, "TCP port for the other nodes; 0: port + 10000."),
+    directive(Name::ClusterHeartbeatMs, "cluster-heartbeat-ms", "50", int(5, 60_000), Start, "Milliseconds between a leader's signs of life."),
+    directive(Name::ClusterElectionMs, "cluster-election-ms", "300", int(15, 300_000), Start, "Milliseconds, up to twice as many, without a leader before an election."),
     directive(Name::Loglevel, "loglevel", "notice", Word(&["debug", "verbose", "notice", "warning"]), Live, "What is worth a line."),
     directive(Name::Logfile, "logfile", "\"\"", Text, Start, "Where the lines go; empty: standard error."),
     directive(Name::SlowlogLogSlowerThan, "slowlog-log-slower-than", "10000", int(-1, i64::MAX), Live, "Microseconds from which a command is kept in the slow log; -1 keeps none."),
@@ -160,7 +179,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     directive(Name::TlsPort, "tls-port", "0", int(0, 65535), Only("TLS is not supported yet"), "TLS port."),
     directive(Name::Unixsocket, "unixsocket", "\"\"", Text, Only("Unix sockets are not supported yet"), "Path of a Unix socket."),
     directive(Name::Replicaof, "replicaof", "\"\"", List, Only("replicas are members of the Raft group"), "Redis' replication."),
-    directive(Name::ClusterEnabled, "cluster-enabled", "no", Flag, Only("every node is a Raft group already"), "Redis Cluster."),
+    directive(Name::ClusterEnabled, "cluster-enabled", "yes", Flag, Only("every node is a cluster, of one at the least"), "Redis Cluster, as its clients see it."),
     directive(Name::IoThreads, "io-threads", "1", int(1, 128), Ignored("every core reads and writes its own clients; see cores"), "Redis' I/O threads."),
     directive(Name::Hz, "hz", "10", int(1, 500), Ignored("nothing is polled"), "Redis' background cycle."),
     directive(Name::LatencyMonitorThreshold, "latency-monitor-threshold", "0", int(0, i64::MAX), Ignored("stages are always measured; see LATENCY DOCTOR"), "Redis' latency monitor."),

@@ -1,5 +1,6 @@
 //! What a directive's words are read as.
 
+use super::cluster::read_addresses;
 use super::directive::{Directive, Kind};
 use super::level::{Consistency, Durability};
 use super::output_limit::OutputLimits;
@@ -71,6 +72,14 @@ impl Directive {
                     .cloned()
                     .collect(),
             )),
+            (Kind::Addresses(count_max), words) => {
+                let addresses = read_addresses(words)?;
+                match addresses.len() <= count_max {
+                    true => Ok(Value::List(addresses)),
+                    false if count_max == 1 => Err("one address is enough".into()),
+                    false => Err(format!("more than {count_max} addresses")),
+                }
+            }
             (Kind::SavePoints, words) => read_save_points(words),
             (Kind::OutputLimits, words) => match current {
                 Value::OutputLimits(limits) => limits.with(words).map(Value::OutputLimits),

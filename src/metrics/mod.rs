@@ -29,8 +29,8 @@ pub use info::info;
 pub use rate::Rate;
 pub use slowlog::{SlowEntry, SlowLog};
 pub use snapshot::{
-    ClientsInfo, CpuInfo, KeyspaceInfo, MemoryInfo, PersistenceInfo, RaftInfo, RaftRole,
-    ServerInfo, Snapshot, StatsInfo,
+    ClientsInfo, CpuInfo, Fields, KeyspaceInfo, MemoryInfo, PersistenceInfo, ServerInfo, Snapshot,
+    StatsInfo,
 };
 pub use stages::{Stage, Stages};
 pub use timing::Timing;

@@ -2,7 +2,7 @@
 
 use super::histogram::Histogram;
 use super::info::Lines;
-use super::snapshot::{RaftRole, Snapshot};
+use super::snapshot::Snapshot;
 
 /// The Redis release whose commands and replies this server speaks.
 const REDIS_VERSION: &str = "7.2.0";
@@ -148,56 +148,15 @@ pub(super) fn stats(snapshot: &Snapshot, lines: &mut Lines) {
 }
 
 pub(super) fn replication(snapshot: &Snapshot, lines: &mut Lines) {
-    let raft = &snapshot.raft;
-    let others = raft.voters.iter().chain(&raft.learners);
-    let others = others.filter(|id| **id != raft.node_id).count();
-    if raft.role == RaftRole::Leader {
-        lines.add("role", "master").add("connected_slaves", others);
-    } else {
-        let (host, port) = raft.leader_address.clone().unwrap_or_default();
-        let link = if raft.leader_id.is_some() {
-            "up"
-        } else {
-            "down"
-        };
-        lines
-            .add("role", "slave")
-            .add("master_host", host)
-            .add("master_port", port)
-            .add("master_link_status", link)
-            .add("slave_repl_offset", raft.applied_index)
-            .add("connected_slaves", 0);
+    for (name, value) in &snapshot.replication {
+        lines.add(name, value);
     }
-    lines
-        .add("master_replid", &raft.cluster_id)
-        .add("master_repl_offset", raft.committed_index);
 }
 
 pub(super) fn raft(snapshot: &Snapshot, lines: &mut Lines) {
-    let raft = &snapshot.raft;
-    let role = match raft.role {
-        RaftRole::Leader => "leader",
-        RaftRole::Follower => "follower",
-        RaftRole::Candidate => "candidate",
-        RaftRole::Learner => "learner",
-    };
-    let ids = |ids: &[u64]| {
-        let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
-        ids.join(",")
-    };
-    let leader = raft.leader_id.map_or(-1, |id| id as i64);
-    lines
-        .add("raft_node_id", raft.node_id)
-        .add("raft_role", role)
-        .add("raft_term", raft.term)
-        .add("raft_leader_id", leader)
-        .add("raft_voters", ids(&raft.voters))
-        .add("raft_learners", ids(&raft.learners))
-        .add("raft_last_index", raft.last_index)
-        .add("raft_synced_index", raft.synced_index)
-        .add("raft_committed_index", raft.committed_index)
-        .add("raft_applied_index", raft.applied_index)
-        .add("raft_purged_index", raft.purged_index);
+    for (name, value) in &snapshot.raft {
+        lines.add(name, value);
+    }
     for (stage, histogram) in snapshot.stages.iter() {
         let name = format!("write_{}_usec", stage.name());
         lines.add(&name, percentiles(histogram));
@@ -251,7 +210,7 @@ fn percentiles(histogram: &Histogram) -> String {
 }
 
 pub(super) fn cluster(_: &Snapshot, lines: &mut Lines) {
-    lines.flag("cluster_enabled", false);
+    lines.flag("cluster_enabled", true);
 }
 
 pub(super) fn keyspace(snapshot: &Snapshot, lines: &mut Lines) {

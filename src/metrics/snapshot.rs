@@ -4,6 +4,9 @@ use super::commands::CommandStats;
 use super::counters::{Counters, ErrorCounts};
 use super::stages::Stages;
 
+/// Names and values of a section.
+pub type Fields = Vec<(String, String)>;
+
 /// A node at one moment. Times are Unix times, `_ms` in milliseconds.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -12,7 +15,9 @@ pub struct Snapshot {
     pub memory: MemoryInfo,
     pub persistence: PersistenceInfo,
     pub stats: StatsInfo,
-    pub raft: RaftInfo,
+    /// What the section shows, made by the node.
+    pub replication: Fields,
+    pub raft: Fields,
     pub cpu: CpuInfo,
     /// All cores' counters together.
     pub counters: Counters,
@@ -96,35 +101,6 @@ pub struct StatsInfo {
     pub commands_per_second: f64,
     pub input_bytes_per_second: f64,
     pub output_bytes_per_second: f64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RaftRole {
-    Leader,
-    #[default]
-    Follower,
-    Candidate,
-    Learner,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct RaftInfo {
-    pub node_id: u64,
-    pub role: RaftRole,
-    pub term: u64,
-    pub leader_id: Option<u64>,
-    /// Where clients reach the leader, for followers.
-    pub leader_address: Option<(String, u16)>,
-    pub voters: Vec<u64>,
-    pub learners: Vec<u64>,
-    pub last_index: u64,
-    pub synced_index: u64,
-    pub committed_index: u64,
-    pub applied_index: u64,
-    /// Everything up to here is in the checkpoint, and gone from the log.
-    pub purged_index: u64,
-    /// Identity of the cluster, 40 hexadecimal digits.
-    pub cluster_id: String,
 }
 
 /// Processor time in seconds.

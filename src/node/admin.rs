@@ -86,11 +86,6 @@ impl Engine {
             "lastsave" => self.ask(client, id, Question::Report, Purpose::LastSave),
             "wait" => return self.wait(client, id, args),
             "waitaof" => return self.waitaof(client, id, args),
-            "role" => client.reply(&Reply::Array(vec![
-                Reply::bulk(b"master"),
-                Reply::Int(0),
-                Reply::Array(Vec::new()),
-            ])),
             "shutdown" => {
                 // The wires close once the cores stop: as Redis, no reply.
                 let _ = self.events.send(Event::StopAsked);
@@ -99,6 +94,10 @@ impl Engine {
                 "quorate {}: an acknowledged write is on a quorum's disks\n",
                 crate::config::VERSION
             ))),
+            "role" | "asking" => return self.cluster_command(client, id, spec, args),
+            name if name.starts_with("cluster|") || name.starts_with("raft") => {
+                return self.cluster_command(client, id, spec, args);
+            }
             "debug" => return self.debug(client, id, args),
             name => client.refuse(Error::new(format!("ERR {name} is not supported"))),
         }
@@ -116,13 +115,31 @@ impl Engine {
     }
 
     /// Asks the Raft core alone.
-    fn ask_raft(&mut self, client: &mut Client, id: u64, question: Question, purpose: Purpose) {
+    pub(super) fn ask_raft(
+        &mut self,
+        client: &mut Client,
+        id: u64,
+        question: Question,
+        purpose: Purpose,
+    ) {
+        self.ask_core(client, id, self.layout.raft_core, question, purpose);
+    }
+
+    /// Asks one core.
+    pub(super) fn ask_core(
+        &mut self,
+        client: &mut Client,
+        id: u64,
+        core: usize,
+        question: Question,
+        purpose: Purpose,
+    ) {
         if !client.may_await() {
             return;
         }
         let seq = client.await_remote();
         let number = self.gathers.begin(id, seq, purpose, 1);
-        self.out.ask(self.layout.raft_core, number, question);
+        self.out.ask(core, number, question);
     }
 
     /// `BGSAVE`: the status comes at once, the checkpoint by itself.

@@ -1,6 +1,7 @@
 //! Commands that a connection answers from its session.
 
 use crate::command::{Spec, resolve, split_with};
+use crate::config::Consistency;
 use crate::resp::{Args, Error, Protocol, Reply, parse_int};
 use crate::session::ReplyMode;
 
@@ -45,7 +46,12 @@ impl Engine {
                 client.reply(&Reply::Ok);
             }
             "with" => return self.with_level(client, id, args),
-            "readonly" | "readwrite" => client.reply(&Reply::Ok),
+            "readonly" | "readwrite" => {
+                // As with Redis, whoever says READONLY takes what a follower has.
+                let is_readonly = spec.name == "readonly";
+                client.session.consistency = is_readonly.then_some(Consistency::Stale);
+                client.reply(&Reply::Ok);
+            }
             _ => return self.admin_command(client, id, spec, args),
         }
         Flow::Continue

@@ -55,6 +55,7 @@ impl<F: Front> Core<F> {
             self.ring.publish_buffers();
             busy |= self.engine.receive(&mut self.front);
             busy |= self.engine.capture_turn(&mut self.front, &self.parker);
+            busy |= self.engine.slot_scan_turn();
             busy |= self.front.resume(&self.ring, &mut self.engine);
             if self.engine.take_open() {
                 self.front.open(&self.ring);

@@ -1,10 +1,13 @@
 //! Questions that every core answers, and what is made of the answers: `INFO`, `CLIENT LIST`,
 //! `CONFIG SET` and the like. Far from the path of a request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
+use super::cluster_reply::ClusterQuery;
+use super::cluster_view::{Change, ClusterView};
+use super::slot_scan::SlotScan;
 use crate::config::Name;
-use crate::metrics::{CoreMetrics, KeyspaceInfo, PersistenceInfo, RaftInfo, SlowEntry};
+use crate::metrics::{CoreMetrics, KeyspaceInfo, PersistenceInfo, SlowEntry};
 
 /// What one core asks another.
 #[derive(Debug, Clone)]
@@ -29,6 +32,16 @@ pub enum Question {
     Pause(u64),
     /// Raft core: write a checkpoint.
     Checkpoint,
+    /// Raft core: how it sees the cluster.
+    Cluster,
+    /// Raft core: change the cluster.
+    Change(Change),
+    /// The shard's core: keys of its own that lie in a slot, or how many.
+    SlotKeys {
+        db: u8,
+        slot: u16,
+        keys_max: Option<usize>,
+    },
 }
 
 /// What a core answers.
@@ -38,6 +51,8 @@ pub enum Answer {
     Lines(Vec<String>),
     Slow(Vec<SlowEntry>),
     Count(usize),
+    Cluster(Box<ClusterView>),
+    Keys(Vec<Vec<u8>>),
     /// Done, or why not.
     Done(Result<(), String>),
 }
@@ -52,7 +67,7 @@ pub struct Report {
     pub dataset_bytes: u64,
     pub keyspace: Vec<KeyspaceInfo>,
     /// From the Raft core.
-    pub raft: Option<Box<(RaftInfo, PersistenceInfo)>>,
+    pub raft: Option<Box<(ClusterView, PersistenceInfo)>>,
 }
 
 /// Which connections `CLIENT LIST` and `CLIENT KILL` mean. Empty: all.
@@ -75,6 +90,9 @@ pub struct Filter {
 pub struct Gathers {
     next: u64,
     under_way: HashMap<u64, Gather>,
+    /// Walks of this core's shard, for any core, oldest first. Each is one that a client waits
+    /// for, and what a client may wait for is bounded.
+    pub(super) scans: VecDeque<SlotScan>,
 }
 
 /// One question: who wants to know, and what came so far.
@@ -115,6 +133,9 @@ pub enum Purpose {
     /// `BGSAVE`: a status line once it has begun.
     Status(&'static str),
     LastSave,
+    Cluster(ClusterQuery),
+    /// `CLUSTER COUNTKEYSINSLOT`, `GETKEYSINSLOT`
+    SlotKeys,
 }
 
 impl Gathers {

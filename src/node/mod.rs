@@ -21,7 +21,11 @@
 
 mod admin;
 mod boot;
+mod change;
 mod client;
+mod cluster_command;
+mod cluster_reply;
+mod cluster_view;
 mod connection;
 mod core;
 mod dispatch;
@@ -35,17 +39,20 @@ mod layout;
 mod message;
 mod outbox;
 mod queue;
+mod raft_reply;
 mod raft_side;
 mod report;
 mod sequencer;
 #[cfg(test)]
 mod sequencer_tests;
+mod slot_scan;
 mod standing;
 mod timed_log;
 mod transaction;
 
 pub use boot::{Event, Node, start};
 pub use client::{Client, ClientView, Clients};
+pub use cluster_view::{Change, ClusterCounters, ClusterView, DigestView, Indexes, MemberView};
 pub use core::Core;
 pub use dispatch::{Flow, Resolved};
 pub use engine::Engine;

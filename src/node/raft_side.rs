@@ -19,6 +19,7 @@ use crate::metrics::PersistenceInfo;
 use crate::raft::{Applier, CheckpointMeta, Chunks, Group};
 use crate::rt::{self, Parker};
 
+use super::change::change;
 use super::gather::{Answer, Question};
 use super::sequencer::Sequencer;
 use super::standing::{Proposer, Seat, Standing};
@@ -275,6 +276,15 @@ impl Raft {
                 answers
                     .borrow_mut()
                     .push((from, number, Answer::Done(Ok(()))));
+                parker.notify();
+            });
+            return;
+        }
+        if let Question::Change(asked) = question {
+            let (changer, asked) = (self.changer(), asked.clone());
+            rt::spawn(async move {
+                let answer = Answer::Done(change(&changer, asked).await);
+                answers.borrow_mut().push((from, number, answer));
                 parker.notify();
             });
             return;

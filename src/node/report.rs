@@ -5,10 +5,7 @@ use crate::command::{by_id, latency, memory};
 use crate::config::Logging;
 use crate::error::Unavailable;
 use crate::limits::DATABASES;
-use crate::metrics::{
-    self, CpuInfo, KeyspaceInfo, MemoryInfo, RaftInfo, RaftRole, ServerInfo, Snapshot,
-};
-use crate::raft::Role;
+use crate::metrics::{self, CpuInfo, KeyspaceInfo, MemoryInfo, ServerInfo, Snapshot};
 use crate::resp::{Error, Reply, encode};
 use crate::session::Session;
 
@@ -16,7 +13,8 @@ use super::admin::latency_histogram;
 use super::client::Clients;
 use super::engine::Engine;
 use super::gather::{Answer, Filter, Gather, Purpose, Question, Report};
-use super::raft_side::Raft;
+use super::raft_reply::{raft_fields, replication_fields};
+use super::slot_scan::SlotScan;
 
 impl Engine {
     /// Answers a question of core `from`.
@@ -72,7 +70,23 @@ impl Engine {
                 }
                 Answer::Done(Ok(()))
             }
-            Question::SyncLog | Question::Checkpoint | Question::Pause(_) => {
+            Question::Cluster => match &self.raft {
+                Some(raft) => Answer::Cluster(Box::new(raft.cluster_view())),
+                None => return,
+            },
+            Question::SlotKeys { db, slot, keys_max } => {
+                return self.gathers.scans.push_back(SlotScan {
+                    from,
+                    number,
+                    db,
+                    slot,
+                    keys_max,
+                    order: 0,
+                    keys: Vec::new(),
+                    count: 0,
+                });
+            }
+            Question::SyncLog | Question::Checkpoint | Question::Change(_) | Question::Pause(_) => {
                 if let Some(raft) = &self.raft {
                     raft.work_for(from, number, &question);
                 }
@@ -129,7 +143,7 @@ impl Engine {
         report.raft = self
             .raft
             .as_ref()
-            .map(|raft| Box::new((raft.info(), raft.persistence())));
+            .map(|raft| Box::new((raft.cluster_view(), raft.persistence())));
         report
     }
 
@@ -207,6 +221,14 @@ impl Engine {
             }
             Purpose::NoReplica => Reply::Int(0),
             Purpose::Status(status) => Reply::Simple(status),
+            Purpose::Cluster(query) => match answers.first() {
+                Some(Answer::Cluster(view)) => query.answer(view, clock::now_ms()),
+                _ => Reply::Null,
+            },
+            Purpose::SlotKeys => match answers.first() {
+                Some(Answer::Keys(keys)) => Reply::bulks(keys.clone()),
+                _ => Reply::count(counted),
+            },
             Purpose::LastSave => {
                 let saved_ms = self.snapshot(answers).persistence.checkpoint_last_ms;
                 Reply::Int((saved_ms.max(self.started_ms) / 1000) as i64)
@@ -240,7 +262,10 @@ impl Engine {
                 sum.expires += info.expires;
             }
             if let Some(raft) = &report.raft {
-                (snapshot.raft, snapshot.persistence) = (**raft).clone();
+                let (view, persistence) = &**raft;
+                snapshot.replication = replication_fields(view);
+                snapshot.raft = raft_fields(view);
+                snapshot.persistence = persistence.clone();
             }
         }
         snapshot.clients.clients_max = self.config.clients_max();
@@ -284,32 +309,6 @@ impl Engine {
             raft_core_dedicated: self.layout.dedicated,
             durability: self.durability.to_string(),
             consistency: self.consistency.to_string(),
-        }
-    }
-}
-
-impl Raft {
-    fn info(&self) -> RaftInfo {
-        let state = self.group.state();
-        RaftInfo {
-            node_id: state.node_id,
-            role: match state.role {
-                Role::Leader => RaftRole::Leader,
-                Role::Candidate => RaftRole::Candidate,
-                Role::Learner => RaftRole::Learner,
-                _ => RaftRole::Follower,
-            },
-            term: state.term,
-            leader_id: state.leader,
-            leader_address: None,
-            voters: state.voters.iter().map(|member| member.id).collect(),
-            learners: state.learners.iter().map(|member| member.id).collect(),
-            last_index: state.last_index.unwrap_or(0),
-            synced_index: self.log.synced(),
-            committed_index: state.committed_index.unwrap_or(0),
-            applied_index: state.applied_index.unwrap_or(0),
-            purged_index: state.purged_index.unwrap_or(0),
-            cluster_id: String::new(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! here; Debian has the rest. What is missing is a failure, not a silent pass.
 
 mod benchmark;
+mod cluster;
 mod command_line;
 mod redis_rs;
 
