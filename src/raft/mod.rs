@@ -42,6 +42,7 @@ mod store;
 #[cfg(test)]
 pub mod tests;
 mod types;
+mod wire;
 
 pub use applier::{Applier, CheckpointMeta, Chunks, VoteStore};
 pub use group::{Group, GroupOptions, Member, Role, State};

@@ -5,6 +5,8 @@
 //!
 //! Not done here: a wire format and a real transport. They come with the cluster.
 
+mod frame;
+
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
