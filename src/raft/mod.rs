@@ -46,3 +46,4 @@ mod wire;
 
 pub use applier::{Applier, CheckpointMeta, Chunks, VoteStore};
 pub use group::{Group, GroupOptions, Member, Role, State};
+pub use network::{CallError, PeerHandler, Transport, TransportCounters, TransportOptions};

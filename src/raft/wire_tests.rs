@@ -132,7 +132,10 @@ fn requests_come_back_as_they_were() {
 
     let mut request = VoteRequest::<Types>::new(committed_vote(), None);
     request.leadership_transfer = true;
-    assert_eq!(ask(&written(|out| put_ask(out, &request))).unwrap(), request);
+    assert_eq!(
+        ask(&written(|out| put_ask(out, &request))).unwrap(),
+        request
+    );
 
     let request = TransferLeaderRequest::<Types>::new(committed_vote(), 9, Some(id(3, 4)));
     let read = transfer(&written(|out| put_transfer(out, &request))).unwrap();

@@ -222,9 +222,7 @@ mod tests {
         }
         let (mut deframer, mut found) = (Deframer::new(2000), Vec::new());
         for byte in &bytes {
-            deframer
-                .feed(&[*byte], |frame| found.push(frame))
-                .unwrap();
+            deframer.feed(&[*byte], |frame| found.push(frame)).unwrap();
         }
         assert_eq!(found, frames, "byte by byte");
     }
@@ -247,7 +245,9 @@ mod tests {
     fn garbage_ends_in_an_error_and_takes_no_memory() {
         let mut rng = rand::rng();
         for _ in 0..20_000 {
-            let noise: Vec<u8> = (0..rng.random_range(1..100)).map(|_| rng.random()).collect();
+            let noise: Vec<u8> = (0..rng.random_range(1..100))
+                .map(|_| rng.random())
+                .collect();
             let mut deframer = Deframer::new(usize::MAX);
             let _ = deframer.feed(&noise, |_| {});
             assert!(deframer.partial.capacity() <= RESERVE_BYTES_MAX + 200);
