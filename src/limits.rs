@@ -175,3 +175,77 @@ pub const MEMBERS_MAX: usize = 31;
 
 /// Keys that a walk for the keys of a slot meets in one turn of a core: some 0.1 ms.
 pub const SLOT_SCAN_KEYS: usize = 1000;
+
+/// Bytes of one request or answer between nodes: the largest command, alone in its entry, with what
+/// is around it. Lengths on the wire have 32 bits.
+pub const PEER_FRAME_BYTES_MAX: usize = REQUEST_BYTES_MAX + 1024 * 1024 * 1024;
+
+const _: () = assert!(PEER_FRAME_BYTES_MAX < u32::MAX as usize);
+
+/// Bytes of a vote or a heartbeat, which are a few dozen.
+pub const PEER_VOTE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of one chunk of a checkpoint between nodes: rows are split at [`CHECKPOINT_ROW_BYTES`].
+pub const PEER_CHUNK_BYTES_MAX: usize = 16 * CHECKPOINT_ROW_BYTES;
+
+/// Bytes that wait to be sent to one node on one of its connections; further requests are refused.
+/// A single larger one still goes alone.
+pub const PEER_QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Entries' bytes on their way to one follower and not yet acknowledged: a few requests at their
+/// soft limit, enough for a fast link at the delay of a disk.
+pub const PEER_APPEND_BYTES_IN_FLIGHT: usize = 4 * REPLICATE_BYTES_MAX;
+
+/// Requests with entries on their way to one follower, as many as openraft itself keeps.
+pub const PEER_APPENDS_IN_FLIGHT: usize = 64;
+
+/// Requests of one connection that are served at a time, and their bytes: past either it is not
+/// read. Above what one sender keeps in flight.
+pub const PEER_SERVED_MAX: usize = 1024;
+pub const PEER_SERVED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const _: () = assert!(PEER_APPENDS_IN_FLIGHT < PEER_SERVED_MAX);
+const _: () = assert!(PEER_APPEND_BYTES_IN_FLIGHT <= PEER_SERVED_BYTES_MAX);
+
+/// Bytes of a checkpoint that are sent before the oldest of them is acknowledged: what fills a
+/// link of 10 Gbit/s at 3 ms.
+pub const PEER_CHECKPOINT_WINDOW_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a checkpoint that came only in part is kept for a sender that goes on with it, in ms.
+pub const PEER_CHECKPOINT_KEPT_MS: u64 = 10 * 60 * 1000;
+
+/// Connections from peers at a time: a few lanes of each member, and what a restart leaves behind.
+pub const PEER_CONNECTIONS_MAX: usize = 512;
+
+/// Connections that have not yet shown that they know the secret; further ones are dropped.
+pub const PEER_STRANGERS_MAX: usize = 64;
+
+/// How long an attempt to reach a node may take, and how long a stranger may take to show that it
+/// is none, in ms.
+pub const PEER_CONNECT_MS: u64 = 1000;
+pub const PEER_HANDSHAKE_MS: u64 = 2000;
+
+/// How long the kernel waits for acknowledgements before it gives a connection up, in ms: after a
+/// partition that lasted longer, a new connection is faster than the old one's retransmissions.
+pub const PEER_PATIENCE_MS: u64 = 2000;
+
+/// How long votes and heartbeats may stay unanswered, with nothing coming at all, before their
+/// connection is made anew, in ms: several of a cluster's heartbeats.
+pub const PEER_VOTE_SILENCE_MS: u64 = 1000;
+
+/// The same for other requests: above what a disk may stall, and a call to a leader without quorum
+/// may take.
+pub const PEER_CALL_SILENCE_MS: u64 = 30_000;
+
+/// Bounds of the pause after a failed attempt to reach a node, in ms; it doubles. A node that
+/// restarts is found again within the larger one.
+pub const PEER_BACKOFF_MS_MIN: u64 = 20;
+pub const PEER_BACKOFF_MS_MAX: u64 = 320;
+
+/// After how long without a request a connection to a node is closed, in ms.
+pub const PEER_IDLE_MS: u64 = 60_000;
+
+/// How often connections are looked after, in ms.
+pub const PEER_SWEEP_MS: u64 = 200;
+
+const _: () = assert!(PEER_SWEEP_MS * 2 < PEER_VOTE_SILENCE_MS);

@@ -417,7 +417,7 @@ async fn start_raft(
     ));
     let votes = Rc::new(Votes(Meta::open(&config.dir().join("meta"))?));
     let options = GroupOptions::single(1, format!("127.0.0.1:{}", config.port()));
-    let group = Group::start(options, log.clone(), votes, joint.clone()).await?;
+    let group = Group::start(options, log.clone(), votes, joint.clone(), None).await?;
     let recovered = Rc::new(Cell::new(false));
     let (waiting, flag, waker) = (group.clone(), recovered.clone(), parker.clone());
     rt::spawn(async move {

@@ -131,12 +131,17 @@ pub(super) fn decode_kept(bytes: &[u8]) -> io::Result<StoredMembership> {
 }
 
 /// Reads fields off the front of bytes that came from a disk or a peer.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     bytes: &'a [u8],
     what: &'static str,
 }
 
 impl<'a> Fields<'a> {
+    /// Of bytes that carry no version of their own.
+    pub(super) fn of(bytes: &'a [u8], what: &'static str) -> Self {
+        Fields { bytes, what }
+    }
+
     fn begin(bytes: &'a [u8], what: &'static str) -> io::Result<Self> {
         let mut fields = Fields { bytes, what };
         match fields.u8()? {
@@ -145,14 +150,14 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn invalid(&self) -> io::Error {
+    pub(super) fn invalid(&self) -> io::Error {
         io::Error::new(
             io::ErrorKind::InvalidData,
             format!("not a {} of ours", self.what),
         )
     }
 
-    fn take(&mut self, count: usize) -> io::Result<&'a [u8]> {
+    pub(super) fn take(&mut self, count: usize) -> io::Result<&'a [u8]> {
         let (front, rest) = self
             .bytes
             .split_at_checked(count)
@@ -161,12 +166,12 @@ impl<'a> Fields<'a> {
         Ok(front)
     }
 
-    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let front = self.take(N)?;
         front.try_into().map_err(|_| self.invalid())
     }
 
-    fn u8(&mut self) -> io::Result<u8> {
+    pub(super) fn u8(&mut self) -> io::Result<u8> {
         self.array().map(u8::from_le_bytes)
     }
 
@@ -174,11 +179,29 @@ impl<'a> Fields<'a> {
         self.array().map(u16::from_le_bytes)
     }
 
-    fn u64(&mut self) -> io::Result<u64> {
+    pub(super) fn u32(&mut self) -> io::Result<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// 0 or 1.
+    pub(super) fn flag(&mut self) -> io::Result<bool> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.invalid()),
+        }
+    }
+
+    /// Everything that is left.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(super) fn u64(&mut self) -> io::Result<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn end(&self) -> io::Result<()> {
+    pub(super) fn end(&self) -> io::Result<()> {
         if self.bytes.is_empty() {
             Ok(())
         } else {

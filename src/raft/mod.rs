@@ -44,8 +44,10 @@ mod store;
 #[cfg(test)]
 pub mod tests;
 mod types;
+mod wire;
 
 pub use applier::{Applier, CheckpointMeta, Chunks, VoteStore};
 pub use group::{
     ChangeError, Group, GroupOptions, Leadership, Member, MemberState, Role, Standing, State,
 };
+pub use network::{CallError, PeerHandler, Transport, TransportCounters, TransportOptions};

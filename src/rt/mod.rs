@@ -21,8 +21,10 @@ pub mod buffers;
 pub mod executor;
 pub mod file;
 pub mod mesh;
+pub mod net;
 pub mod park;
 pub mod ring;
+pub mod scratch;
 pub mod socket;
 
 pub use executor::{Placement, Settings, sleep, spawn, visit_reactor, yield_now};

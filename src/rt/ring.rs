@@ -1,8 +1,8 @@
 //! Our own io_uring ring, one per core.
 //!
-//! Socket operations come back as [`Completion`]s to the core's main task; file operations are
-//! futures. What is pushed is submitted at the next [`Ring::turn`], so that a turn's operations
-//! share one system call.
+//! Operations on clients' sockets come back as [`Completion`]s to the core's main task; those on
+//! files and on peers' sockets are futures. What is pushed is submitted at the next [`Ring::turn`],
+//! so that a turn's operations share one system call.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -58,6 +58,7 @@ const RECEIVE: u64 = 2 << 56;
 const SEND: u64 = 3 << 56;
 const FILE: u64 = 4 << 56;
 const IGNORE: u64 = 5 << 56;
+const AWAITED: u64 = 6 << 56;
 const KIND: u64 = 0xFF << 56;
 
 /// One core's ring. Cheap to clone; not `Send`.
@@ -68,22 +69,22 @@ struct Inner {
     // Dropped before the buffers: closing the ring ends the kernel's use of them.
     ring: RefCell<IoUring>,
     buffers: RefCell<Buffers>,
-    files: RefCell<Files>,
+    operations: RefCell<Operations>,
     parker: Parker,
 }
 
-/// File operations under way, by place.
+/// Operations under way that are futures, by place.
 #[derive(Default)]
-struct Files {
-    places: Vec<Option<FileOperation>>,
+struct Operations {
+    places: Vec<Option<Operation>>,
     free: Vec<u32>,
-    /// One has ended since the main task asked last.
-    ended: bool,
+    /// One on a file has ended since the main task asked last.
+    file_ended: bool,
     /// Operations that found the ring full.
     waiting: VecDeque<squeue::Entry>,
 }
 
-struct FileOperation {
+struct Operation {
     waker: Option<Waker>,
     result: Option<i32>,
     /// What the kernel reads or writes, kept until the completion even when the future is gone.
@@ -122,7 +123,7 @@ impl Ring {
         let ring = Ring(Rc::new(Inner {
             ring: RefCell::new(ring),
             buffers: RefCell::new(buffers),
-            files: RefCell::default(),
+            operations: RefCell::default(),
             parker,
         }));
         CURRENT.with(|current| *current.borrow_mut() = Some(ring.clone()));
@@ -145,7 +146,7 @@ impl Ring {
     /// When the kernel refuses the ring itself: nothing can go on.
     pub fn turn(&self, completions: &mut Vec<Completion>) -> io::Result<bool> {
         let mut ring = self.0.ring.borrow_mut();
-        self.push_waiting_files(&mut ring);
+        self.push_waiting(&mut ring);
         let (submitter, submissions, mut completed) = ring.split();
         let to_submit = submissions.len() as u32;
         drop(submissions);
@@ -163,7 +164,9 @@ impl Ring {
             any = true;
             match decode(&entry) {
                 Some(completion) => completions.push(completion),
-                None if entry.user_data() & KIND == FILE => self.complete_file(&entry),
+                None if matches!(entry.user_data() & KIND, FILE | AWAITED) => {
+                    self.complete_operation(&entry);
+                }
                 None => {}
             }
         }
@@ -173,13 +176,14 @@ impl Ring {
     /// Whether a file operation ended since the last call.
     #[inline]
     pub fn take_file_ended(&self) -> bool {
-        std::mem::take(&mut self.0.files.borrow_mut().ended)
+        std::mem::take(&mut self.0.operations.borrow_mut().file_ended)
     }
 
-    /// Whether a file operation waits for the next turn to be submitted.
+    /// Whether an operation on a file, or on a peer's socket, waits for the next turn to be
+    /// submitted.
     #[inline]
     pub fn has_file_to_submit(&self) -> bool {
-        !self.0.files.borrow().waiting.is_empty()
+        !self.0.operations.borrow().waiting.is_empty()
     }
 
     /// Gives a receive buffer back after its bytes were used.
@@ -248,28 +252,56 @@ impl Ring {
         }
     }
 
-    /// Runs a file operation. `keep` holds whatever memory `entry` points to.
+    /// Runs a file operation, whose end the main task is told ([`Ring::take_file_ended`]). `keep`
+    /// holds whatever memory `entry` points to.
     ///
     /// # Errors
     /// As the operation's own.
     ///
     /// # Safety
-    /// Every pointer in `entry` must stay valid as long as `keep` lives.
+    /// Every pointer in `entry` must stay valid as long as `keep` lives, and its descriptor open.
     pub unsafe fn file<K: 'static>(
         &self,
         entry: squeue::Entry,
         keep: K,
     ) -> impl Future<Output = (io::Result<usize>, K)> + use<K> {
-        let place = self.0.files.borrow_mut().begin(Box::new(keep), entry);
+        self.begin(entry, keep, FILE)
+    }
+
+    /// Runs any other operation that is awaited where it was begun. The main task submits it and
+    /// is not told of its end.
+    ///
+    /// # Errors
+    /// As the operation's own.
+    ///
+    /// # Safety
+    /// As of [`Ring::file`]. `keep` outlives a dropped future until the operation has ended.
+    pub unsafe fn awaited<K: 'static>(
+        &self,
+        entry: squeue::Entry,
+        keep: K,
+    ) -> impl Future<Output = (io::Result<usize>, K)> + use<K> {
+        self.begin(entry, keep, AWAITED)
+    }
+
+    fn begin<K: 'static>(
+        &self,
+        entry: squeue::Entry,
+        keep: K,
+        kind: u64,
+    ) -> impl Future<Output = (io::Result<usize>, K)> + use<K> {
+        let mut operations = self.0.operations.borrow_mut();
+        let place = operations.begin(Box::new(keep), entry, kind);
+        drop(operations);
         self.0.parker.notify();
-        let mut operation = FileHandle {
+        let mut handle = OperationHandle {
             ring: self.clone(),
             place,
             done: false,
         };
         poll_fn(move |context| {
-            let mut files = operation.ring.0.files.borrow_mut();
-            let state = files.places[operation.place as usize]
+            let mut operations = handle.ring.0.operations.borrow_mut();
+            let state = operations.places[handle.place as usize]
                 .as_mut()
                 .expect("ours until done");
             let Some(result) = state.result else {
@@ -277,9 +309,9 @@ impl Ring {
                 return Poll::Pending;
             };
             let keep = state.keep.take().expect("taken once").downcast::<K>();
-            files.end(operation.place);
-            drop(files);
-            operation.done = true;
+            operations.end(handle.place);
+            drop(operations);
+            handle.done = true;
             let keep = keep.unwrap_or_else(|_| unreachable!("stored as K above"));
             Poll::Ready((outcome(result), *keep))
         })
@@ -314,22 +346,22 @@ impl Ring {
         }
     }
 
-    fn push_waiting_files(&self, ring: &mut IoUring) {
-        let mut files = self.0.files.borrow_mut();
-        while let Some(entry) = files.waiting.front() {
-            // SAFETY: `Ring::file` keeps the memory in the operation's place.
+    fn push_waiting(&self, ring: &mut IoUring) {
+        let mut operations = self.0.operations.borrow_mut();
+        while let Some(entry) = operations.waiting.front() {
+            // SAFETY: `Ring::begin` keeps the memory in the operation's place.
             if unsafe { ring.submission().push(entry) }.is_err() {
                 break;
             }
-            files.waiting.pop_front();
+            operations.waiting.pop_front();
         }
     }
 
-    fn complete_file(&self, entry: &cqueue::Entry) {
-        let mut files = self.0.files.borrow_mut();
-        files.ended = true;
+    fn complete_operation(&self, entry: &cqueue::Entry) {
+        let mut operations = self.0.operations.borrow_mut();
+        operations.file_ended |= entry.user_data() & KIND == FILE;
         let place = (entry.user_data() & !KIND) as u32;
-        let Some(operation) = files
+        let Some(operation) = operations
             .places
             .get_mut(place as usize)
             .and_then(Option::as_mut)
@@ -338,17 +370,21 @@ impl Ring {
         };
         operation.result = Some(entry.result());
         if operation.abandoned {
-            files.end(place);
+            let kept = operation.keep.take();
+            operations.end(place);
+            // What was kept may close a socket: not while the operations are borrowed.
+            drop(operations);
+            drop(kept);
         } else if let Some(waker) = operation.waker.take() {
-            drop(files);
+            drop(operations);
             waker.wake();
         }
     }
 }
 
-impl Files {
-    fn begin(&mut self, keep: Box<dyn std::any::Any>, entry: squeue::Entry) -> u32 {
-        let operation = FileOperation {
+impl Operations {
+    fn begin(&mut self, keep: Box<dyn std::any::Any>, entry: squeue::Entry, kind: u64) -> u32 {
+        let operation = Operation {
             waker: None,
             result: None,
             keep: Some(keep),
@@ -364,7 +400,7 @@ impl Files {
                 self.places.len() as u32 - 1
             }
         };
-        self.waiting.push_back(entry.user_data(FILE | place as u64));
+        self.waiting.push_back(entry.user_data(kind | place as u64));
         place
     }
 
@@ -375,22 +411,28 @@ impl Files {
 }
 
 /// Leaves the operation's memory to the ring when its future is dropped before the completion.
-struct FileHandle {
+struct OperationHandle {
     ring: Ring,
     place: u32,
     done: bool,
 }
 
-impl Drop for FileHandle {
+impl Drop for OperationHandle {
     fn drop(&mut self) {
         if self.done {
             return;
         }
-        let mut files = self.ring.0.files.borrow_mut();
-        let operation = files.places[self.place as usize].as_mut();
+        let mut operations = self.ring.0.operations.borrow_mut();
+        let operation = operations.places[self.place as usize].as_mut();
         match operation {
             Some(operation) if operation.result.is_none() => operation.abandoned = true,
-            _ => files.end(self.place),
+            Some(operation) => {
+                let kept = operation.keep.take();
+                operations.end(self.place);
+                drop(operations);
+                drop(kept);
+            }
+            None => {}
         }
     }
 }

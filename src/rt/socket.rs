@@ -47,21 +47,33 @@ pub fn probe(address: SocketAddr) -> io::Result<()> {
 }
 
 fn bind(socket: RawFd, address: SocketAddr) -> io::Result<()> {
-    let result = match address {
-        SocketAddr::V4(address) => {
-            let raw = libc::sockaddr_in {
+    let address = RawAddress::from(address);
+    // SAFETY: the pointer and the length are those of a whole address.
+    if unsafe { libc::bind(socket, address.as_ptr(), address.length()) } < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// An address as the kernel reads it.
+pub(super) enum RawAddress {
+    V4(libc::sockaddr_in),
+    V6(libc::sockaddr_in6),
+}
+
+impl From<SocketAddr> for RawAddress {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(address) => RawAddress::V4(libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: address.port().to_be(),
                 sin_addr: libc::in_addr {
                     s_addr: u32::from_ne_bytes(address.ip().octets()),
                 },
                 sin_zero: [0; 8],
-            };
-            // SAFETY: the address is a whole sockaddr_in of the length given.
-            unsafe { libc::bind(socket, (&raw const raw).cast(), size_of_val(&raw) as u32) }
-        }
-        SocketAddr::V6(address) => {
-            let raw = libc::sockaddr_in6 {
+            }),
+            SocketAddr::V6(address) => RawAddress::V6(libc::sockaddr_in6 {
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: address.port().to_be(),
                 sin6_flowinfo: address.flowinfo(),
@@ -69,15 +81,25 @@ fn bind(socket: RawFd, address: SocketAddr) -> io::Result<()> {
                     s6_addr: address.ip().octets(),
                 },
                 sin6_scope_id: address.scope_id(),
-            };
-            // SAFETY: the address is a whole sockaddr_in6 of the length given.
-            unsafe { libc::bind(socket, (&raw const raw).cast(), size_of_val(&raw) as u32) }
+            }),
         }
-    };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
+    }
+}
+
+impl RawAddress {
+    pub(super) fn as_ptr(&self) -> *const libc::sockaddr {
+        match self {
+            RawAddress::V4(address) => (&raw const *address).cast(),
+            RawAddress::V6(address) => (&raw const *address).cast(),
+        }
+    }
+
+    pub(super) fn length(&self) -> libc::socklen_t {
+        let length = match self {
+            RawAddress::V4(address) => size_of_val(address),
+            RawAddress::V6(address) => size_of_val(address),
+        };
+        length as libc::socklen_t
     }
 }
 
@@ -138,7 +160,7 @@ impl AsRawFd for Socket {
     }
 }
 
-fn set(socket: RawFd, level: i32, option: i32, value: i32) -> io::Result<()> {
+pub(super) fn set(socket: RawFd, level: i32, option: i32, value: i32) -> io::Result<()> {
     // SAFETY: the option's value is an int of the length given.
     let result = unsafe {
         libc::setsockopt(

@@ -97,7 +97,7 @@ impl Group {
         Err(io::Error::other("this node does not vote at present"))
     }
 
-    fn hear_leader(&self) {
+    pub(in crate::raft) fn hear_leader(&self) {
         self.conduct.leader_heard.set(Some(Instant::now()));
     }
 }

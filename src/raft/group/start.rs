@@ -16,14 +16,15 @@ use crate::error::Fatal;
 use crate::log::{Log, Position};
 use crate::raft::applier::{Applier, VoteStore};
 use crate::raft::machine::Machine;
-use crate::raft::network::{Addresses, Network, NoPeers, Peers};
+use crate::raft::network::{Addresses, Network, NoPeers, Peers, Transport};
 use crate::raft::proposals::Proposals;
 use crate::raft::runtime::Glommio;
 use crate::raft::store::LogStore;
 use crate::raft::types::{self, Entry, Membership};
 
 impl Group {
-    /// Starts this member on the calling executor, in the calling task's queue.
+    /// Starts this member on the calling executor, in the calling task's queue. `transport` is its
+    /// way to other nodes, [`serve`](Transport::serve) theirs to it.
     ///
     /// A single voter stands for election at once. The applier's state must be that of its
     /// checkpoint; the log behind it is applied again before
@@ -37,11 +38,16 @@ impl Group {
         log: Rc<dyn Log>,
         votes: Rc<dyn VoteStore>,
         applier: Rc<dyn Applier>,
+        transport: Option<Transport>,
     ) -> Result<Group, Fatal> {
-        Self::start_with(options, log, votes, applier, Rc::new(NoPeers)).await
+        let peers: Rc<dyn Peers> = match transport {
+            Some(transport) => Rc::new(transport),
+            None => Rc::new(NoPeers),
+        };
+        Self::start_with(options, log, votes, applier, peers).await
     }
 
-    /// [`start`](Group::start) with a transport to other nodes.
+    /// [`start`](Group::start) with any way to other nodes.
     pub(in crate::raft) async fn start_with(
         options: GroupOptions,
         log: Rc<dyn Log>,

@@ -1,29 +1,104 @@
-//! How nodes reach each other: openraft's requests over one trait object.
+//! How nodes reach each other: openraft's requests, and nodes' own, over TCP.
 //!
-//! A transport implements [`Peers`]; openraft sees a [`Network`] that makes a client for each
-//! peer. Every client is cheap and shares the transport.
+//! ```text
+//! openraft -> Network/Client -> Pipeline (appends in flight) -> Peers
+//! Transport: Peers -> Link (a lane to one node) -> Outbox -> socket
+//!            socket -> Reader -> Session (serving) -> the group, a PeerHandler, the Receiver
+//! ```
 //!
-//! Not done here: a wire format and a real transport. They come with the cluster.
+//! A node listens at one port. To each peer it makes up to four connections, one a [`lane`], so
+//! that votes and heartbeats wait behind nothing; requests go from the side that connected, answers
+//! come back. Each begins with a [`handshake`] by which both show that they know the cluster's
+//! secret.
+//!
+//! Invariants
+//! - Requests on one lane to one node arrive in the order they were made, or not at all.
+//! - A request ends as answered, as refused, as surely not sent, or as unanswered: then it may have
+//!   been served.
+//! - Nothing is believed of a connection before its handshake, and nothing of a frame before its
+//!   checksum. No bytes make this node panic, or take more memory than came.
+//! - An append is answered once it is on disk, a heartbeat once it was heard.
+//! - A checkpoint reaches the group when it is whole, and not before.
+//! - Every queue has a bound: bytes to a node, requests in flight, requests served, strangers.
+//!
+//! Not done here: encryption (the handshake authenticates, what follows is in the clear: nodes
+//! belong into a private network), repeating requests (openraft does, and whoever calls), and
+//! finding nodes (`discovery/`).
 
 mod addresses;
+mod connection;
+mod counters;
+mod frame;
+mod handshake;
+mod lane;
+mod link;
+mod peers;
+mod pipeline;
+mod receiving;
+mod sending;
+mod serving;
+#[cfg(test)]
+mod tests;
+mod transport;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use futures::future::{Either, LocalBoxFuture, select};
+use futures::{Stream, StreamExt};
 use openraft::RaftNetworkFactory;
+use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::impls::BasicNode;
 use openraft::network::{RPCOption, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::storage::Snapshot;
 
 use super::applier::Chunks;
 use super::types::{LeaderId, Types, Vote};
+use pipeline::Pipeline;
+
+pub use counters::TransportCounters;
+pub use transport::{Transport, TransportOptions};
+
+/// Why a call to a node brought nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallError {
+    /// The request did not leave this node: it was surely not served.
+    NotSent(String),
+    /// No answer came: it may have been served.
+    Unanswered(String),
+    /// The node says no, and why: as its [`PeerHandler`] has it.
+    Refused(String),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::NotSent(why) => write!(f, "not sent: {why}"),
+            CallError::Unanswered(why) => write!(f, "no answer: {why}"),
+            CallError::Refused(why) => write!(f, "refused: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// Answers what other nodes ask of this one.
+pub trait PeerHandler {
+    /// A request of node `from`. The call itself runs in the order of arrival and must not wait;
+    /// its future may take its time, and goes on when the asking side is gone.
+    ///
+    /// # Errors
+    /// The text that the asking side gets in [`CallError::Refused`].
+    fn call(&self, from: u64, request: Bytes) -> LocalBoxFuture<'static, Result<Bytes, String>>;
+}
 
 pub(super) use addresses::Addresses;
 
@@ -40,6 +115,16 @@ pub(super) trait Peers {
         to: &Peer,
         request: AppendEntriesRequest<Types>,
     ) -> Answer<AppendEntriesResponse<Types>>;
+
+    /// An append without entries, by which a leader tells that it is there. It may be answered
+    /// before what was accepted is on disk, and does not wait behind appends.
+    fn heartbeat(
+        &self,
+        to: &Peer,
+        request: AppendEntriesRequest<Types>,
+    ) -> Answer<AppendEntriesResponse<Types>> {
+        self.append(to, request)
+    }
 
     fn vote(&self, to: &Peer, request: VoteRequest<Types>) -> Answer<VoteResponse<Types>>;
 
@@ -136,6 +221,9 @@ impl RaftNetworkFactory<Types> for Network {
     }
 }
 
+/// The answers to a stream of appends.
+type Appended<'s> = BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>;
+
 /// One peer as openraft sees it.
 pub(super) struct Client {
     peers: Rc<dyn Peers>,
@@ -171,6 +259,18 @@ impl RaftNetworkV2<Types> for Client {
             .append(&self.to(), request)
             .await
             .map_err(unreachable)
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Result<Appended<'s>, RPCError<Types>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Unpin + 'static,
+    {
+        let pipeline = Pipeline::new(self.peers.clone(), self.to(), input);
+        Box::pin(async { Ok(pipeline.boxed_local()) })
     }
 
     async fn vote(

@@ -55,7 +55,7 @@ async fn start(applier: &Rc<TestApplier>) -> Group {
     applier.counting.set(true);
     let log = Rc::new(MemoryLog::forgetful());
     let options = GroupOptions::single(1, "127.0.0.1:7000");
-    let group = Group::start(options, log, MemoryVotes::new(), applier.clone()).await;
+    let group = Group::start(options, log, MemoryVotes::new(), applier.clone(), None).await;
     let group = group.expect("a start");
     group.wait_leader_and_recovered().await.expect("a leader");
     group

@@ -31,6 +31,7 @@ impl Node {
             self.log.clone(),
             self.votes.clone(),
             applier.clone(),
+            None,
         )
         .await
     }
