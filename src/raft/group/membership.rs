@@ -122,7 +122,8 @@ impl Group {
             return invalid(format!("node {id} is no member"));
         }
         self.wait_caught_up(id, patience).await?;
-        self.refuse_lost_quorum(members.voter_ids().chain([id]).collect())?;
+        let voters = members.voter_ids().chain([id]).collect();
+        self.refuse_lost_quorum(voters).await?;
         self.change(Changes::AddVoterIds([id].into())).await
     }
 
@@ -208,7 +209,7 @@ impl Group {
             let (leader, address) = (next.id, next.address);
             return Err(Unavailable::NotLeader { leader, address }.into());
         }
-        self.refuse_lost_quorum(rest)?;
+        self.refuse_lost_quorum(rest).await?;
         self.change(Changes::RemoveVoters([id].into())).await
     }
 
@@ -245,20 +246,25 @@ impl Group {
         Err(ChangeError::Late(why))
     }
 
-    /// Refuses voters of whom no quorum can be reached: the group would stand still with them.
-    fn refuse_lost_quorum(&self, voters: BTreeSet<u64>) -> Result<(), ChangeError> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let reached = |id: &&u64| is_reachable(&metrics, **id, self.lease());
-        let reached = voters.iter().filter(reached).count();
-        if reached > voters.len() / 2 {
-            return Ok(());
+    /// Refuses voters of whom no quorum can be reached: the group would stand still with them. A
+    /// new leader is given the time to hear of its followers.
+    async fn refuse_lost_quorum(&self, voters: BTreeSet<u64>) -> Result<(), ChangeError> {
+        let lease = self.lease();
+        let mut reached = 0;
+        let quorum = |now: &RaftMetrics<Types>| {
+            reached = voters
+                .iter()
+                .filter(|id| is_reachable(now, **id, lease))
+                .count();
+            (reached > voters.len() / 2).then_some(())
+        };
+        match self.watch_until(Instant::now() + lease, quorum).await? {
+            Some(()) => Ok(()),
+            None => Err(ChangeError::Late(format!(
+                "of the {} voters that there would be, only {reached} can be reached",
+                voters.len()
+            ))),
         }
-        let why = format!(
-            "of the {} voters that there would be, only {reached} can be reached",
-            voters.len()
-        );
-        Err(ChangeError::Late(why))
     }
 
     pub(super) fn members_now(&self) -> Arc<StoredMembership> {
