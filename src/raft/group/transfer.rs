@@ -5,7 +5,8 @@ use std::time::Instant;
 use openraft::metrics::RaftMetrics;
 
 use super::conduct::Changing;
-use super::membership::{ChangeError, answered, invalid, is_reachable, matched};
+use super::followers::{answered, is_reachable, matched};
+use super::membership::{ChangeError, invalid};
 use super::{Group, Member};
 use crate::raft::types::Types;
 

@@ -419,13 +419,17 @@ fn a_change_of_votes_that_its_leader_left_half_made_is_completed_by_the_next() {
             .await;
             cluster.lan.cut(old.id);
         };
-        let (changed, ()) = join(change, cut).await;
-        let next = cluster.leader(|id| id != old.id).await;
-        until(|| (!next.group.state().is_changing).then_some(())).await;
-        assert_eq!(voters(next), [1, 2, 3, 4]);
+        let completed = async {
+            cut.await;
+            let next = cluster.leader(|id| id != old.id).await;
+            until(|| (!next.group.state().is_changing).then_some(())).await;
+            assert_eq!(voters(next), [1, 2, 3, 4]);
+            cluster.lan.heal(old.id);
+            next
+        };
+        let (changed, next) = join(change, completed).await;
         let unknown = Err(ChangeError::Unavailable(Unavailable::Uncertain));
         assert!(changed.is_ok() || changed == unknown, "{changed:?}");
-        cluster.lan.heal(old.id);
         propose(next, 5..10).await;
         cluster.agree(&payloads(0..10)).await;
         cluster.stop().await;
