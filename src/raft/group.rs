@@ -1,6 +1,7 @@
 //! A Raft group's handle: start it, propose to it, read, change its members, ask how it stands.
 
 mod conduct;
+mod followers;
 mod membership;
 mod options;
 mod quorum;

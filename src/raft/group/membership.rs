@@ -8,20 +8,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
 use openraft::impls::BasicNode;
-use openraft::metrics::RaftMetrics;
 use openraft::{AsyncRuntime, ChangeMembers};
 
 use super::conduct::Changing;
 use super::{Group, Member};
 use crate::error::Unavailable;
-use crate::limits::{CATCH_UP_MS_MAX, CAUGHT_UP_ENTRIES_MAX, MEMBERSHIP_CHANGE_MS_MAX};
+use crate::limits::{CATCH_UP_MS_MAX, MEMBERSHIP_CHANGE_MS_MAX};
 use crate::raft::runtime::Glommio;
-use crate::raft::types::{self, LogId, StoredMembership, Types};
+use crate::raft::types::{self, StoredMembership, Types};
 
 /// Why a change of membership was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,16 +112,19 @@ impl Group {
         id: u64,
         patience: Duration,
     ) -> Result<(), ChangeError> {
+        self.refuse_elsewhere()?;
+        if self.members_now().get_node(&id).is_none() {
+            return invalid(format!("node {id} is no member"));
+        }
+        // Others may change the membership while this one waits.
+        self.wait_caught_up(id, patience).await?;
         let _changing = self.begin_change().await?;
         let members = self.members_now();
         if members.voter_ids().any(|voter| voter == id) {
             return Ok(());
         }
-        if members.get_node(&id).is_none() {
-            return invalid(format!("node {id} is no member"));
-        }
-        self.wait_caught_up(id, patience).await?;
-        self.refuse_lost_quorum(members.voter_ids().chain([id]).collect())?;
+        let voters = members.voter_ids().chain([id]).collect();
+        self.refuse_lost_quorum(voters).await?;
         self.change(Changes::AddVoterIds([id].into())).await
     }
 
@@ -172,18 +174,24 @@ impl Group {
     /// Takes the one place of who changes the membership, on a leader, and completes what a
     /// failure may have left.
     pub(super) async fn begin_change(&self) -> Result<Changing, ChangeError> {
-        if self.stopping.get() || self.failure().is_some() {
-            return Err(self.down().into());
-        }
-        if let Err(forward) = self.raft.as_leader() {
-            return Err(types::not_leader(&forward).into());
-        }
+        self.refuse_elsewhere()?;
         let busy = Unavailable::Busy("another change of membership is under way");
         let changing = self.conduct.begin_change().ok_or(busy)?;
         if self.members_now().get_joint_config().len() > 1 {
             self.complete_joint().await?;
         }
         Ok(changing)
+    }
+
+    /// Refuses what only the leader can do.
+    fn refuse_elsewhere(&self) -> Result<(), Unavailable> {
+        if self.stopping.get() || self.failure().is_some() {
+            return Err(self.down());
+        }
+        match self.raft.as_leader() {
+            Ok(_leader) => Ok(()),
+            Err(forward) => Err(types::not_leader(&forward)),
+        }
     }
 
     /// Leaves a joint configuration for the newer of its two.
@@ -208,57 +216,8 @@ impl Group {
             let (leader, address) = (next.id, next.address);
             return Err(Unavailable::NotLeader { leader, address }.into());
         }
-        self.refuse_lost_quorum(rest)?;
+        self.refuse_lost_quorum(rest).await?;
         self.change(Changes::RemoveVoters([id].into())).await
-    }
-
-    /// Gives a node that can be reached the time to receive the change that took its vote.
-    async fn let_know(&self, id: u64) -> Result<(), ChangeError> {
-        let changed = self.members_now().log_id().map(|at| at.index);
-        let lease = self.lease();
-        let informed = |now: &RaftMetrics<Types>| {
-            let gone = !is_reachable(now, id, lease);
-            (gone || matched(now, id).map(|at| at.index) >= changed).then_some(())
-        };
-        self.watch_until(Instant::now() + lease, informed).await?;
-        Ok(())
-    }
-
-    async fn wait_caught_up(&self, id: u64, patience: Duration) -> Result<(), ChangeError> {
-        let caught_up = |now: &RaftMetrics<Types>| {
-            let last = now.last_log_index.unwrap_or(0);
-            let near = matched(now, id)
-                .is_some_and(|at| at.index.saturating_add(CAUGHT_UP_ENTRIES_MAX) >= last);
-            (near || !now.state.is_leader()).then_some(())
-        };
-        let deadline = Instant::now() + patience;
-        if self.watch_until(deadline, caught_up).await?.is_some() {
-            return Ok(());
-        }
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let has = matched(&metrics, id).map_or("nothing".to_string(), |at| at.index.to_string());
-        let why = format!(
-            "node {id} has not caught up: it has {has} of a log that ends at {}",
-            metrics.last_log_index.unwrap_or(0)
-        );
-        Err(ChangeError::Late(why))
-    }
-
-    /// Refuses voters of whom no quorum can be reached: the group would stand still with them.
-    fn refuse_lost_quorum(&self, voters: BTreeSet<u64>) -> Result<(), ChangeError> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let reached = |id: &&u64| is_reachable(&metrics, **id, self.lease());
-        let reached = voters.iter().filter(reached).count();
-        if reached > voters.len() / 2 {
-            return Ok(());
-        }
-        let why = format!(
-            "of the {} voters that there would be, only {reached} can be reached",
-            voters.len()
-        );
-        Err(ChangeError::Late(why))
     }
 
     pub(super) fn members_now(&self) -> Arc<StoredMembership> {
@@ -303,20 +262,4 @@ fn refuse_taken(members: &StoredMembership, member: &Member) -> Result<(), Chang
         Some((id, _)) => invalid(format!("{} is the address of node {id}", member.address)),
         None => Ok(()),
     }
-}
-
-/// How much of the leader's log `id` has, as far as the leader knows.
-pub(super) fn matched(leader: &RaftMetrics<Types>, id: u64) -> Option<LogId> {
-    *leader.replication.as_ref()?.get(&id)?
-}
-
-/// When the newest request was sent to `id` that it has answered, as far as the leader knows.
-pub(super) fn answered(leader: &RaftMetrics<Types>, id: u64) -> Option<Instant> {
-    let heard = leader.heartbeat.as_ref()?.get(&id)?;
-    heard.map(|at| *at)
-}
-
-/// Whether `id` has answered the leader lately; the leader reaches itself.
-pub(super) fn is_reachable(leader: &RaftMetrics<Types>, id: u64, lease: Duration) -> bool {
-    id == leader.id || answered(leader, id).is_some_and(|at| at.elapsed() < lease)
 }

@@ -4,11 +4,10 @@
 use std::io;
 use std::time::Instant;
 
-use futures::{Stream, StreamExt};
 use openraft::errors::{Fatal as RaftFatal, RaftError};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError,
-    StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
 use super::Group;
@@ -26,20 +25,6 @@ impl Group {
             self.hear_leader();
         }
         Ok(answer)
-    }
-
-    /// Entries of a leader, one request behind the other, answered in order.
-    pub(in crate::raft) fn answer_appends(
-        &self,
-        requests: impl Stream<Item = AppendEntriesRequest<Types>> + 'static,
-    ) -> impl Stream<Item = Result<StreamAppendResult<Types>, RaftFatal<Types>>> + 'static {
-        let group = self.clone();
-        let answers = self.raft.stream_append(requests);
-        answers.inspect(move |answer| {
-            if !matches!(answer, Err(_) | Ok(Err(StreamAppendError::HigherVote(_)))) {
-                group.hear_leader();
-            }
-        })
     }
 
     /// A candidate's request for this node's vote.
@@ -97,6 +82,8 @@ impl Group {
         Err(io::Error::other("this node does not vote at present"))
     }
 
+    /// A leader was obeyed, as by [`answer_append`](Group::answer_append): for who asks the core
+    /// itself.
     pub(in crate::raft) fn hear_leader(&self) {
         self.conduct.leader_heard.set(Some(Instant::now()));
     }

@@ -70,8 +70,7 @@ impl Group {
         let machine = Machine::open(applier.clone(), proposals.clone())
             .map_err(|error| corrupt("the checkpoint's membership", &error))?;
 
-        // A vote that is committed is a leader's that this node has followed.
-        let quiet = store.vote().is_some_and(|vote| vote.committed);
+        let quiet = store.vote().is_some();
         let conduct = Conduct::new(&options, quiet);
         let config = options.config(conduct.votes())?;
         let addresses = Addresses::default();

@@ -5,7 +5,7 @@ use std::fmt;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
-use super::membership::{answered, matched};
+use super::followers::{answered, matched};
 use super::{Group, Member};
 
 /// What a member does in its group.

@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use openraft::metrics::RaftMetrics;
 
-use openraft::async_runtime::watch::WatchReceiver;
-
 use super::conduct::Changing;
-use super::membership::{ChangeError, answered, invalid, is_reachable, matched};
+use super::followers::{answered, is_reachable, matched};
+use super::membership::{ChangeError, invalid};
 use super::{Group, Member};
 use crate::raft::types::Types;
 
@@ -30,7 +29,7 @@ impl Group {
         to: Option<u64>,
         _changing: &Changing,
     ) -> Result<Member, ChangeError> {
-        let to = self.successor(to)?;
+        let to = self.successor(to).await?;
         self.conduct.handing_over.set(true);
         let handed = self.hand_over_to(to).await;
         self.conduct.handing_over.set(false);
@@ -64,26 +63,31 @@ impl Group {
             .ok_or_else(late)
     }
 
-    /// Who takes over: `to`, or the reachable voter that has the most of the log.
-    fn successor(&self, to: Option<u64>) -> Result<u64, ChangeError> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let mut voters = metrics.membership_config.voter_ids();
-        let reachable = |id: &u64| is_reachable(&metrics, *id, self.lease());
+    /// Who takes over: `to`, or the voter that has the most of the log of those that can be
+    /// reached. A new leader is given the time to hear of its followers.
+    async fn successor(&self, to: Option<u64>) -> Result<u64, ChangeError> {
+        let me = *self.raft.node_id();
+        let voters: Vec<u64> = self.members_now().voter_ids().collect();
         match to {
-            Some(to) if to == metrics.id => invalid("this node leads already"),
-            Some(to) if !voters.any(|voter| voter == to) => {
-                invalid(format!("node {to} is no voter"))
-            }
-            Some(to) if !reachable(&to) => {
-                Err(ChangeError::Late(format!("node {to} cannot be reached")))
-            }
-            Some(to) => Ok(to),
-            None => voters
-                .filter(|voter| *voter != metrics.id)
-                .filter(reachable)
-                .max_by_key(|voter| (matched(&metrics, *voter), answered(&metrics, *voter)))
-                .ok_or_else(|| ChangeError::Late("no other voter can be reached".to_string())),
+            Some(to) if to == me => return invalid("this node leads already"),
+            Some(to) if !voters.contains(&to) => return invalid(format!("node {to} is no voter")),
+            _ => {}
         }
+        let lease = self.lease();
+        let best = |now: &RaftMetrics<Types>| {
+            let fits = |voter: &&u64| **voter != me && to.is_none_or(|to| to == **voter);
+            let candidates = voters.iter().filter(fits);
+            let reachable = candidates.filter(|voter| is_reachable(now, **voter, lease));
+            let best =
+                reachable.max_by_key(|voter| (matched(now, **voter), answered(now, **voter)));
+            best.copied()
+        };
+        let late = || match to {
+            Some(to) => ChangeError::Late(format!("node {to} cannot be reached")),
+            None => ChangeError::Late("no other voter can be reached".to_string()),
+        };
+        self.watch_until(Instant::now() + lease, best)
+            .await?
+            .ok_or_else(late)
     }
 }

@@ -1,146 +1,13 @@
 //! Three members of a group on one executor: election, commit, failover, catching up.
 
-use std::rc::Rc;
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use openraft::AsyncRuntime;
 
-use super::lan::Lan;
-use super::{Event, MemoryLog, MemoryVotes, TestApplier};
+use super::Event;
+use super::nodes::{Cluster, payloads, propose, until};
 use crate::error::Unavailable;
+use crate::raft::Role;
 use crate::raft::runtime::Glommio;
-use crate::raft::{Group, GroupOptions, Member, Role};
-
-/// One node: what survives its restarts, and what runs now.
-struct Node {
-    id: u64,
-    log: Rc<MemoryLog>,
-    votes: Rc<MemoryVotes>,
-    applier: Rc<TestApplier>,
-    group: Group,
-}
-
-struct Cluster {
-    lan: Rc<Lan>,
-    nodes: Vec<Node>,
-}
-
-impl Cluster {
-    async fn start() -> Self {
-        let lan = Lan::new();
-        let mut nodes = Vec::new();
-        for id in 1..=3 {
-            let (log, votes, applier) = (MemoryLog::new(), MemoryVotes::new(), TestApplier::new());
-            let group = start_member(&lan, id, &log, &votes, &applier).await;
-            nodes.push(Node {
-                id,
-                log,
-                votes,
-                applier,
-                group,
-            });
-        }
-        Cluster { lan, nodes }
-    }
-
-    async fn restart(&mut self, id: u64) {
-        let node = self
-            .nodes
-            .iter_mut()
-            .find(|node| node.id == id)
-            .expect("a node");
-        node.applier = node.applier.restart();
-        node.group = start_member(&self.lan, id, &node.log, &node.votes, &node.applier).await;
-    }
-
-    fn node(&self, id: u64) -> &Node {
-        self.nodes
-            .iter()
-            .find(|node| node.id == id)
-            .expect("a node")
-    }
-
-    /// Waits for a leader among the nodes of which `eligible` holds.
-    async fn leader(&self, eligible: impl Fn(u64) -> bool) -> &Node {
-        until(|| {
-            self.nodes
-                .iter()
-                .find(|node| eligible(node.id) && node.group.is_leader())
-        })
-        .await
-    }
-
-    /// Waits until every node's state is `expected`.
-    async fn agree(&self, expected: &[Bytes]) {
-        until(|| {
-            let all = self
-                .nodes
-                .iter()
-                .all(|node| node.applier.state() == expected);
-            all.then_some(())
-        })
-        .await;
-    }
-
-    async fn stop(&self) {
-        for node in &self.nodes {
-            node.group.stop().await;
-        }
-    }
-}
-
-async fn start_member(
-    lan: &Rc<Lan>,
-    id: u64,
-    log: &Rc<MemoryLog>,
-    votes: &Rc<MemoryVotes>,
-    applier: &Rc<TestApplier>,
-) -> Group {
-    let member = |id| Member {
-        id,
-        address: format!("node-{id}"),
-    };
-    let options = GroupOptions {
-        heartbeat_ms: 20,
-        election_ms_min: 100,
-        election_ms_max: 200,
-        ..GroupOptions::member(id, (1..=3).map(member).collect())
-    };
-    let (log, votes, applier) = (log.clone(), votes.clone(), applier.clone());
-    let group = Group::start_with(options, log, votes, applier, lan.port(id)).await;
-    let group = group.expect("a start");
-    lan.connect(id, format!("node-{id}"), &group);
-    group
-}
-
-async fn until<T>(mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        if let Some(value) = ready() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "nothing for ten seconds");
-        Glommio::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-fn payloads(numbers: std::ops::Range<u64>) -> Vec<Bytes> {
-    numbers
-        .map(|number| Bytes::from(format!("entry {number}")))
-        .collect()
-}
-
-async fn propose(node: &Node, numbers: std::ops::Range<u64>) {
-    let last = numbers.end - 1;
-    for (number, payload) in numbers.clone().zip(payloads(numbers)) {
-        node.group
-            .propose(number, payload, true)
-            .expect("room in the queue");
-    }
-    let applied = |event: &Event| matches!(event, Event::Applied(_, Some(tag), _) if *tag == last);
-    until(|| node.applier.events().iter().any(applied).then_some(())).await;
-}
 
 #[test]
 fn elects_commits_and_fails_over() {
@@ -162,10 +29,11 @@ fn elects_commits_and_fails_over() {
         assert_eq!(follower.group.state().role, Role::Follower);
         assert_eq!(follower.group.state().leader, Some(old.id));
         let term = old.group.state().term;
-        assert_eq!(
-            follower.group.read_index().await,
-            Err(Unavailable::NoLeader)
-        );
+        let elsewhere = Unavailable::NotLeader {
+            leader: old.id,
+            address: format!("node-{}", old.id),
+        };
+        assert_eq!(follower.group.read_index().await, Err(elsewhere));
 
         // What the old leader takes after the cut is nobody's: it must not be acknowledged.
         cluster.lan.cut(old.id);
@@ -186,7 +54,11 @@ fn elects_commits_and_fails_over() {
         old.group
             .propose(1000, Bytes::new(), true)
             .expect("it can be asked");
-        let refused = Event::Failed(1000, Unavailable::NoLeader);
+        let elsewhere = Unavailable::NotLeader {
+            leader: new.id,
+            address: format!("node-{}", new.id),
+        };
+        let refused = Event::Failed(1000, elsewhere);
         until(|| old.applier.events().contains(&refused).then_some(())).await;
         cluster.stop().await;
     });

@@ -1,14 +1,18 @@
 //! A group over logs, votes and appliers that live in memory.
 //!
 //! `memory` and `applier` are the parts, `lan` a network between groups of one executor that can
-//! be cut; the other files are the tests.
+//! be cut, `nodes` several of them on it; the other files are the tests.
 
 mod applier;
 mod cluster;
 mod cost;
 mod lan;
+mod members;
 mod memory;
+mod nodes;
+mod partitions;
 mod single;
+mod voting;
 
 pub use applier::{Event, TestApplier};
 pub use memory::{MemoryLog, MemoryVotes};
