@@ -66,7 +66,8 @@ impl Group {
 
         // A vote that is committed is a leader's that this node has followed.
         let quiet = store.vote().is_some_and(|vote| vote.committed);
-        let conduct = Conduct::new(&options, quiet);
+        let term = store.vote().map_or(0, |vote| vote.leader_id.term);
+        let conduct = Conduct::new(&options, quiet, term);
         let config = options.config(conduct.votes())?;
         let addresses = Addresses::default();
         let network = Network {
