@@ -1,8 +1,11 @@
-//! Changes of the cluster, carried out on the Raft core.
+//! Changes of the cluster, carried out on the Raft core of the node that leads.
 
-use super::cluster_view::Change;
+use crate::address::NodeAddress;
+use crate::raft::{ChangeError, Group, Member, MemberState};
+use crate::resp::Error;
+
+use super::cluster_view::{Change, MemberName};
 use super::raft_side::Raft;
-use crate::raft::Group;
 
 /// What a change needs of the Raft core for as long as it takes.
 pub(super) struct Changer {
@@ -17,13 +20,97 @@ impl Raft {
     }
 }
 
-/// Carries out a change and answers once it holds.
+/// Carries out a change and answers once it is committed.
 ///
 /// # Errors
-/// Why it was not made, for whoever asked.
-pub(super) async fn change(changer: &Changer, change: Change) -> Result<(), String> {
-    if !changer.group.is_leader() {
-        return Err("this node does not lead: ask the leader".to_string());
+/// Why it was not made, or that nobody knows, code word included.
+pub(super) async fn change(changer: &Changer, change: Change) -> Result<(), Error> {
+    let group = &changer.group;
+    let id_of = |name: &MemberName| id_of(&group.state().members, name);
+    let made = match &change {
+        Change::AddPeer { address, learner } => {
+            let member = introduced(changer, address).await?;
+            take_in(group, member, *learner).await
+        }
+        Change::Remove(name) => group.remove(id_of(name)?).await,
+        Change::Promote(name) => group.promote(id_of(name)?).await,
+        Change::Demote(name) => group.demote(id_of(name)?).await,
+        Change::Transfer(name) => {
+            let to = name.as_ref().map(id_of).transpose()?;
+            group.transfer(to).await.map(drop)
+        }
+    };
+    made.map_err(|error| Error::new(error.to_string()))
+}
+
+/// Asks the node at an address who it is.
+async fn introduced(_changer: &Changer, address: &NodeAddress) -> Result<Member, Error> {
+    Err(Error::new(format!(
+        "ERR the node at {address} cannot be asked for its id: start it with --join"
+    )))
+}
+
+/// Makes a node a member: a learner that becomes a voter once it has caught up, or stays one.
+async fn take_in(group: &Group, member: Member, learner: bool) -> Result<(), ChangeError> {
+    let id = member.id;
+    group.add_learner(member).await?;
+    match learner {
+        true => Ok(()),
+        false => group.promote(id).await,
     }
-    Err(format!("this version cannot change memberships: {change}"))
+}
+
+/// The id of the member that is named. The peer port is no part of a name.
+fn id_of(members: &[MemberState], name: &MemberName) -> Result<u64, Error> {
+    let is_named = |state: &&MemberState| match name {
+        MemberName::Id(id) => state.member.id == *id,
+        MemberName::Address(named) => {
+            let address = state.member.address.parse::<NodeAddress>();
+            address.is_ok_and(|address| address.client() == named.client())
+        }
+    };
+    let found = members.iter().find(is_named);
+    let unknown = || Error::new(format!("ERR {name} is no member of this cluster"));
+    found.map(|state| state.member.id).ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_have_two_names() {
+        let state = |id: u64, address: &str| MemberState {
+            member: Member {
+                id,
+                address: address.to_string(),
+            },
+            is_voter: true,
+            matched_index: None,
+            last_contact_ms: None,
+            is_reachable: true,
+        };
+        let members = [
+            state(1, "10.0.0.1:6379"),
+            state(2, "10.0.0.2:6379@9000"),
+            state(4, "[::1]:7000"),
+        ];
+        for (name, expected) in [
+            ("1", Ok(1)),
+            ("10.0.0.2:6379", Ok(2)),
+            ("10.0.0.2:6379@7777", Ok(2)),
+            ("[::1]:7000", Ok(4)),
+            ("5", Err("ERR 5 is no member of this cluster")),
+            (
+                "10.0.0.2:6380",
+                Err("ERR 10.0.0.2:6380 is no member of this cluster"),
+            ),
+        ] {
+            let id = id_of(&members, &name.parse().unwrap());
+            assert_eq!(
+                id.map_err(|error| error.0.into_owned()),
+                expected.map_err(String::from)
+            );
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Replies of `CLUSTER` and `ROLE`: pure functions of a [`ClusterView`], in Redis' shapes.
 //!
 //! To a cluster client all slots lie on one node, the leader, and the other members are its
-//! replicas. While no leader is known the node that is asked stands in for it, so that clients
-//! keep a node to talk to: it forwards, redirects or refuses as it can, and says `fail` in
-//! `CLUSTER INFO` meanwhile.
+//! replicas. While no leader is known, or it is silent, the node that is asked stands in for it,
+//! so that clients keep a node to talk to: it forwards, redirects or refuses as it can, and says
+//! `fail` in `CLUSTER INFO` meanwhile.
 
 use crate::resp::Reply;
 use crate::slot::SLOTS;
@@ -92,10 +92,10 @@ pub(super) fn offset(view: &ClusterView, member: &MemberView) -> u64 {
 
 /// How a follower stands to its leader, in the words of Redis' `ROLE`.
 fn link_state(view: &ClusterView) -> &'static str {
-    match view.leader() {
-        Some(leader) if leader.reachable => "connected",
-        Some(_) => "connecting",
-        None => "connect",
+    match (view.leader(), view.leader_id) {
+        (Some(_), _) => "connected",
+        (None, Some(_)) => "connecting",
+        (None, None) => "connect",
     }
 }
 
@@ -103,7 +103,8 @@ fn link_state(view: &ClusterView) -> &'static str {
 fn role(view: &ClusterView) -> Reply<'static> {
     let own_offset = Reply::Int(view.own().map_or(0, |own| offset(view, own)) as i64);
     if !view.is_leader() {
-        let leader = view.leader().map(|leader| &leader.address);
+        let leader = view.leader_id.and_then(|id| view.member(id));
+        let leader = leader.map(|leader| &leader.address);
         return Reply::Array(vec![
             text("slave"),
             text(leader.map_or("", |address| &address.host)),

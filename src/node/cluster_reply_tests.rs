@@ -1,8 +1,6 @@
 //! Tests of the renderings, on a made view of three members and a learner.
 
-use super::super::cluster_view::{
-    ClusterCounters, ClusterView, DigestView, Indexes, MemberName, MemberView,
-};
+use super::super::cluster_view::{ClusterCounters, ClusterView, DigestView, Indexes, MemberView};
 use super::super::raft_reply::{raft_fields, replication_fields};
 use super::*;
 use crate::raft::Role;
@@ -75,6 +73,15 @@ fn of_orphan() -> ClusterView {
     view
 }
 
+/// Node 2 when its leader has been silent for long.
+fn of_abandoned() -> ClusterView {
+    let mut view = of_follower();
+    view.has_quorum = false;
+    view.members[0].reachable = false;
+    view.members[0].last_contact_ms = Some(7000);
+    view
+}
+
 /// A reply in RESP3, blanks for line ends.
 fn shown(query: ClusterQuery, view: &ClusterView) -> String {
     let mut out = Vec::new();
@@ -98,6 +105,10 @@ fn role_is_redis() {
         shown(ClusterQuery::Role, &of_orphan()),
         "*5 $5 slave $0  :0 $7 connect :87 "
     );
+    assert_eq!(
+        shown(ClusterQuery::Role, &of_abandoned()),
+        "*5 $5 slave $8 10.0.0.1 :6379 $10 connecting :87 "
+    );
 }
 
 #[test]
@@ -118,6 +129,10 @@ fn all_slots_lie_at_the_leader() {
     assert_eq!(
         shown(ClusterQuery::ClusterSlots, &of_orphan()),
         format!("*1 *6 :0 :16383 {follower}{leader}{gone}{learner}")
+    );
+    assert_eq!(
+        shown(ClusterQuery::ClusterSlots, &of_abandoned()),
+        format!("*1 *5 :0 :16383 {follower}{gone}{learner}")
     );
     let mut outside = of_orphan();
     outside.node_id = 9;
@@ -147,6 +162,13 @@ fn nodes_are_lines_of_redis_cluster() {
         [
             "001 10.0.0.1:6379@16379 master - 0 999960 7 connected 0-16383",
             "002 10.0.0.2:6379@9000 myself,slave 001 0 0 7 connected",
+        ]
+    );
+    assert_eq!(
+        lines(&of_abandoned())[..2],
+        [
+            "001 10.0.0.1:6379@16379 slave,fail 002 0 993000 7 disconnected",
+            "002 10.0.0.2:6379@9000 myself,master - 0 0 7 connected 0-16383",
         ]
     );
     assert_eq!(
@@ -194,6 +216,7 @@ fn raft_tells_what_is_known() {
         "$13 10.0.0.1:6379 "
     );
     assert_eq!(shown(ClusterQuery::RaftLeader, &of_orphan()), "_ ");
+    assert_eq!(shown(ClusterQuery::RaftLeader, &of_abandoned()), "_ ");
     assert_eq!(shown(ClusterQuery::RaftState, &leader), "$6 leader ");
     assert_eq!(
         shown(ClusterQuery::RaftState, &of_orphan()),
@@ -293,18 +316,12 @@ fn info_shows_replication_as_redis() {
     let orphan = text(&of_orphan());
     assert!(orphan.starts_with("role:slave\nmaster_host:\nmaster_port:0\nmaster_link_status:down"));
     assert!(orphan.contains("\nmaster_link_down_since_seconds:-1\n"));
-}
-
-#[test]
-fn members_have_two_names() {
-    let view = of_leader();
-    let address = |text: &str| MemberName::Address(text.parse().unwrap());
-    assert_eq!(view.id_of(&MemberName::Id(3)), Ok(3));
-    // The peer port is no part of a name.
-    assert_eq!(view.id_of(&address("10.0.0.2:6379")), Ok(2));
-    assert_eq!(view.id_of(&address("[::1]:7000")), Ok(4));
-    for name in [MemberName::Id(5), address("10.0.0.2:6380")] {
-        let why = format!("{name} is no member of this cluster");
-        assert_eq!(view.id_of(&name), Err(why));
-    }
+    let abandoned = text(&of_abandoned());
+    assert!(
+        abandoned.starts_with(
+            "role:slave\nmaster_host:10.0.0.1\nmaster_port:6379\nmaster_link_status:down\n\
+             master_last_io_seconds_ago:7\n"
+        ),
+        "{abandoned}"
+    );
 }

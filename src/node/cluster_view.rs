@@ -67,7 +67,7 @@ pub struct Indexes {
 /// What was counted since this node started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClusterCounters {
-    /// Elections in which this node stood.
+    /// Terms that began, by whomever's election.
     pub elections: u64,
     /// Batches that this node sent to a leader.
     pub batches_forwarded: u64,
@@ -192,9 +192,10 @@ impl ClusterView {
         self.member(self.node_id)
     }
 
-    /// The leader, where one is known.
+    /// The term's leader, where it is known and was heard of lately: whom to ask.
     pub fn leader(&self) -> Option<&MemberView> {
-        self.leader_id.and_then(|id| self.member(id))
+        let leader = self.leader_id.and_then(|id| self.member(id))?;
+        leader.reachable.then_some(leader)
     }
 
     pub fn is_leader(&self) -> bool {
@@ -203,21 +204,6 @@ impl ClusterView {
 
     pub fn member(&self, id: u64) -> Option<&MemberView> {
         self.members.iter().find(|member| member.id == id)
-    }
-
-    /// The id of the member that is named.
-    ///
-    /// # Errors
-    /// Where there is none.
-    pub fn id_of(&self, name: &MemberName) -> Result<u64, String> {
-        let is_named = |member: &&MemberView| match name {
-            MemberName::Id(id) => member.id == *id,
-            MemberName::Address(address) => member.address.client() == address.client(),
-        };
-        let found = self.members.iter().find(is_named);
-        found
-            .map(|member| member.id)
-            .ok_or_else(|| format!("{name} is no member of this cluster"))
     }
 }
 
@@ -238,28 +224,28 @@ impl Raft {
     /// How this node sees its cluster now.
     pub(super) fn cluster_view(&self) -> ClusterView {
         let state = self.group.state();
-        let (own, leads) = (state.node_id, state.role == Role::Leader);
-        let voters = state.voters.iter().map(|member| (member, true));
-        let learners = state.learners.iter().map(|member| (member, false));
-        let mut members: Vec<MemberView> = voters
-            .chain(learners)
-            .map(|(member, voter)| MemberView {
-                id: member.id,
-                address: address_of(member),
-                voter,
-                reachable: member.id == own || !leads,
-                last_contact_ms: (member.id == own).then_some(0),
-                matched_index: state.last_index.filter(|_| member.id == own),
-            })
-            .collect();
+        let leads = state.role == Role::Leader;
+        let members = state.members.iter().map(|member| {
+            // Followers hear of their leader only.
+            let is_heard_of = leads || state.leader == Some(member.member.id);
+            MemberView {
+                id: member.member.id,
+                address: address_of(&member.member),
+                voter: member.is_voter,
+                reachable: member.is_reachable || !is_heard_of,
+                last_contact_ms: member.last_contact_ms,
+                matched_index: member.matched_index,
+            }
+        });
+        let mut members: Vec<MemberView> = members.collect();
         members.sort_by_key(|member| member.id);
         ClusterView {
-            node_id: own,
+            node_id: state.node_id,
             cluster_id: 0,
             role: state.role,
             term: state.term,
             leader_id: state.leader,
-            has_quorum: state.leader.is_some() && state.failure.is_none(),
+            has_quorum: state.has_quorum && state.failure.is_none(),
             members,
             indexes: Indexes {
                 last: state.last_index.unwrap_or(0),
@@ -272,7 +258,11 @@ impl Raft {
                     .checkpoint()
                     .map_or(0, |meta| meta.position.index),
             },
-            counters: ClusterCounters::default(),
+            counters: ClusterCounters {
+                elections: state.terms_begun,
+                batches_forwarded: self.sequencer.counts().forwarded,
+                ..ClusterCounters::default()
+            },
             digest: DigestView::default(),
             failure: state.failure,
         }

@@ -8,6 +8,7 @@ use crate::session::ReplyMode;
 use super::client::Client;
 use super::dispatch::Flow;
 use super::engine::Engine;
+use super::standing::Seat;
 
 impl Engine {
     /// A command with `Route::Session`.
@@ -103,6 +104,10 @@ impl Engine {
         let version = if protocol == Protocol::Resp3 { 3 } else { 2 };
         let text = |text: &'static str| Reply::bulk(text.as_bytes());
         let session_id = client.session.id as i64;
+        let role = match self.standing.seat {
+            Seat::Alone | Seat::Leader { .. } => "master",
+            Seat::Follower { .. } | Seat::Lost | Seat::Down => "replica",
+        };
         client.reply(&Reply::Map(vec![
             text("server"),
             text("redis"),
@@ -115,7 +120,7 @@ impl Engine {
             text("mode"),
             text("standalone"),
             text("role"),
-            text("master"),
+            text(role),
             text("modules"),
             Reply::Array(Vec::new()),
         ]));

@@ -8,6 +8,7 @@ use super::cluster_view::{Change, ClusterView};
 use super::slot_scan::SlotScan;
 use crate::config::Name;
 use crate::metrics::{CoreMetrics, KeyspaceInfo, PersistenceInfo, SlowEntry};
+use crate::resp::Error;
 
 /// What one core asks another.
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub enum Answer {
     Keys(Vec<Vec<u8>>),
     /// Done, or why not.
     Done(Result<(), String>),
+    /// Not done, with an error that has its code word.
+    Refused(Error),
 }
 
 /// What a core measures.

@@ -150,9 +150,9 @@ pub(super) fn replication_fields(view: &ClusterView) -> Fields {
             add(&format!("slave{at}"), line);
         }
     } else {
-        let leader = view.leader();
+        let leader = view.leader_id.and_then(|id| view.member(id));
         let address = leader.map(|leader| &leader.address);
-        let is_up = leader.is_some_and(|leader| leader.reachable);
+        let is_up = view.leader().is_some();
         let heard_s = leader
             .and_then(|leader| leader.last_contact_ms)
             .map_or("-1".to_string(), |ms| (ms / 1000).to_string());

@@ -283,7 +283,10 @@ impl Raft {
         if let Question::Change(asked) = question {
             let (changer, asked) = (self.changer(), asked.clone());
             rt::spawn(async move {
-                let answer = Answer::Done(change(&changer, asked).await);
+                let answer = match change(&changer, asked).await {
+                    Ok(()) => Answer::Done(Ok(())),
+                    Err(error) => Answer::Refused(error),
+                };
                 answers.borrow_mut().push((from, number, answer));
                 parker.notify();
             });

@@ -163,6 +163,7 @@ impl Engine {
         let answers = &gather.answers;
         let failed = answers.iter().find_map(|answer| match answer {
             Answer::Done(Err(why)) => Some(Error::new(format!("ERR {why}"))),
+            Answer::Refused(error) => Some(error.clone()),
             _ => None,
         });
         if let Some(error) = failed {

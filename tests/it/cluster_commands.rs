@@ -171,6 +171,7 @@ fn a_node_alone_leads() {
         assert_eq!(info["raft_role"], "leader");
         assert_eq!(info["raft_leader_address"], address);
         assert_eq!(info["raft_has_quorum"], "1");
+        assert_eq!(info["raft_elections"], "1");
         let (before, index) = (&info["raft_checkpoint_index"], &info["raft_applied_index"]);
         assert_eq!(
             (before.as_str(), index.parse::<i64>().unwrap()),
@@ -205,6 +206,8 @@ fn changes_that_make_no_sense_are_refused() {
             ("RAFTREMOVEPEER x", no_member),
             ("RAFT PROMOTE x", no_member),
             ("RAFT TRANSFER 1 2", "syntax error"),
+            ("RAFT REMOVEPEER 9", "9 is no member of this cluster"),
+            ("RAFT PROMOTE b:1", "b:1 is no member of this cluster"),
         ] {
             assert_eq!(wire.run(command), error(&format!("ERR {why}")), "{command}");
         }
@@ -214,6 +217,16 @@ fn changes_that_make_no_sense_are_refused() {
             };
             assert!(why.starts_with("ERR wrong number of arguments"), "{why}");
         }
+        // The only voter can neither go nor hand over, and goes on.
+        let own = format!("127.0.0.1:{}", server.port());
+        for command in ["RAFT DEMOTE", "RAFT REMOVEPEER", "RAFT TRANSFER"] {
+            let refused = wire.run(&format!("{command} {own}"));
+            assert!(matches!(refused, Value::Error(_)), "{command}: {refused:?}");
+        }
+        assert!(matches!(wire.run("RAFT TRANSFER"), Value::Error(_)));
+        assert_eq!(wire.run(&format!("RAFT PROMOTE {own}")), ok());
+        assert_eq!(wire.run("RAFT STATE"), bulk("leader"));
+        assert_eq!(wire.run("SET a 1"), ok());
         assert_eq!(wire.run("MULTI"), ok());
         let refused = error("ERR Command not allowed inside a transaction");
         assert_eq!(wire.run("RAFT ADDPEER a:1"), refused);

@@ -12,6 +12,8 @@ pub(super) struct Conduct {
     pub lease: Duration,
     /// How long a leader that hands over waits for its successor to have everything.
     pub handover: Duration,
+    /// The term in which this member started.
+    pub term_at_start: u64,
     /// See [`Group::may_vote`](super::Group::may_vote).
     pub may_vote: Cell<bool>,
     /// No vote is given and none is asked for before: a leader from before this node's restart may
@@ -26,11 +28,12 @@ pub(super) struct Conduct {
 }
 
 impl Conduct {
-    pub fn new(options: &GroupOptions, quiet: bool) -> Rc<Self> {
+    pub fn new(options: &GroupOptions, quiet: bool, term_at_start: u64) -> Rc<Self> {
         let lease = options.lease();
         Rc::new(Conduct {
             lease,
             handover: Duration::from_millis(options.election_ms_min),
+            term_at_start,
             may_vote: Cell::new(options.may_vote),
             quiet_until: Cell::new(quiet.then(|| Instant::now() + lease)),
             leader_heard: Cell::new(None),

@@ -71,7 +71,8 @@ impl Group {
             .map_err(|error| corrupt("the checkpoint's membership", &error))?;
 
         let quiet = store.vote().is_some();
-        let conduct = Conduct::new(&options, quiet);
+        let term = store.vote().map_or(0, |vote| vote.leader_id.term);
+        let conduct = Conduct::new(&options, quiet, term);
         let config = options.config(conduct.votes())?;
         let addresses = Addresses::default();
         let network = Network {

@@ -53,6 +53,8 @@ pub struct State {
     pub node_id: u64,
     pub role: Role,
     pub term: u64,
+    /// Terms that began since this member started: elections, by whomever.
+    pub terms_begun: u64,
     /// The leader, as far as this member knows.
     pub leader: Option<u64>,
     pub last_index: Option<u64>,
@@ -102,6 +104,9 @@ impl Group {
             node_id: metrics.id,
             role,
             term: metrics.current_term,
+            terms_begun: metrics
+                .current_term
+                .saturating_sub(self.conduct.term_at_start),
             leader: metrics.current_leader,
             last_index: metrics.last_log_index,
             committed_index: metrics.local_committed.map(|id| id.index),

@@ -19,6 +19,11 @@ fn ioredis_cluster() {
 }
 
 #[test]
+fn node_redis_cluster() {
+    on_each(|server| run_script(Path::new("node"), "node_redis_cluster.js", &server));
+}
+
+#[test]
 fn redis_cli_follows_a_cluster() {
     on_each(|server| {
         let port = server.port().to_string();
