@@ -96,9 +96,9 @@ impl Logging {
 fn filter_of(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Debug => "debug,quorate=trace",
-        LogLevel::Verbose => "warn,quorate=debug",
-        LogLevel::Notice => "warn,quorate=info",
-        LogLevel::Warning => "warn,quorate=warn",
+        LogLevel::Verbose => "warn,openraft=error,quorate=debug",
+        LogLevel::Notice => "warn,openraft=error,quorate=info",
+        LogLevel::Warning => "warn,openraft=error,quorate=warn",
     }
 }
 

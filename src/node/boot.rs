@@ -18,17 +18,19 @@ use crate::error::{Fatal, advice};
 use crate::log::directory::DirectoryLock;
 use crate::log::meta::Meta;
 use crate::log::{self, Log};
-use crate::raft::{Group, GroupOptions, VoteStore};
+use crate::raft::{Group, GroupOptions, Member, Transport, TransportOptions, VoteStore};
 use crate::rt::mesh::{Mesh, mesh};
 use crate::rt::{self, Doorbell, Parker, Placement, Ring};
 use crate::shard::Shard;
 
+use super::cluster::{self, Answering, Beginning, Cluster};
 use super::core::Core;
 use super::engine::Engine;
 use super::front::Front;
 use super::layout::Layout;
 use super::message::Message;
 use super::raft_side::{Joint, Raft};
+use super::relay::Relay;
 use super::sequencer::Sequencer;
 use super::timed_log::{Clockwork, TimedLog};
 
@@ -302,7 +304,7 @@ impl Seat {
         };
         let keeper = raft
             .as_ref()
-            .map(|raft| (raft.group.clone(), raft.log.clone()));
+            .map(|raft| (raft.group.clone(), raft.log.clone(), raft.cluster.clone()));
         let spin_us = self.config.spin().as_micros() as u64;
         let engine = Engine::new(self.layout, mesh, shard, raft, self.config, self.events);
         let mut running = Core {
@@ -318,8 +320,9 @@ impl Seat {
         let fault = running.engine.fault().map(|what| Fatal::Corrupt {
             what: what.to_string(),
         });
-        if let Some((group, log)) = keeper {
-            running.ring.drive(stop_raft(&group, &*log)).await?;
+        if let Some((group, log, cluster)) = keeper {
+            let stop = stop_raft(&group, &*log, cluster.as_deref());
+            running.ring.drive(stop).await?;
         }
         drop(running);
         Ring::forget_current();
@@ -358,8 +361,9 @@ fn check_joined(
     Err(Fatal::Corrupt { what })
 }
 
-/// Opens the log, and refuses one that does not go with the checkpoint.
-fn open_log(config: &Config, store: &Store) -> Result<Rc<dyn Log>, Fatal> {
+/// Opens the log, and refuses one that does not go with the checkpoint. Tells with it whether
+/// acknowledged entries may be lost.
+fn open_log(config: &Config, store: &Store) -> Result<(Rc<dyn Log>, bool), Fatal> {
     let backend = match config.log_backend() {
         LogBackend::Segment => log::Backend::Segment,
         LogBackend::Fjall => log::Backend::Fjall,
@@ -388,7 +392,7 @@ fn open_log(config: &Config, store: &Store) -> Result<Rc<dyn Log>, Fatal> {
     // Only a machine crash takes the end of a log.
     let may_be_shorter = recovery.boot_changed && !log_is_new;
     check_joined(&*log, checkpoint_index, may_be_shorter, config.dir())?;
-    Ok(log)
+    Ok((log, recovery.acknowledged_may_be_lost))
 }
 
 async fn start_raft(
@@ -397,12 +401,18 @@ async fn start_raft(
     store: Arc<Store>,
     parker: Parker,
 ) -> Result<Raft, Fatal> {
-    let log = open_log(config, &store)?;
-    let backend_name = match config.log_backend() {
-        LogBackend::Segment => "segment",
-        LogBackend::Fjall => "fjall",
+    let address = cluster::own_address(config)?;
+    let (log, may_have_lost) = open_log(config, &store)?;
+    let is_new = log.last().is_none() && log.purged().is_none() && store.newest().is_none();
+    let meta = Meta::open(&config.dir().join("meta"))?;
+    let own = Member {
+        id: cluster::identity(&meta).await?,
+        address: match &address {
+            Some(address) => address.to_string(),
+            None => format!("127.0.0.1:{}", config.port()),
+        },
     };
-    let sequencer = Rc::new(Sequencer::new(1, parker.clone()));
+    let sequencer = Rc::new(Sequencer::new(own.id, parker.clone()));
     let clockwork = Rc::new(Clockwork::default());
     let log: Rc<dyn Log> = Rc::new(TimedLog {
         log,
@@ -415,10 +425,99 @@ async fn start_raft(
         SEED,
         clockwork.clone(),
     ));
-    let votes = Rc::new(Votes(Meta::open(&config.dir().join("meta"))?));
-    let options = GroupOptions::single(1, format!("127.0.0.1:{}", config.port()));
-    let group = Group::start(options, log.clone(), votes, joint.clone(), None).await?;
+    let beginning = Beginning::of(config);
+    let first_voters = match beginning {
+        Beginning::Alone if is_new => vec![own.clone()],
+        _ => Vec::new(),
+    };
+    let options = GroupOptions {
+        heartbeat_ms: config.cluster_heartbeat().as_millis() as u64,
+        election_ms_min: config.cluster_election().as_millis() as u64,
+        election_ms_max: 2 * config.cluster_election().as_millis() as u64,
+        may_vote: !may_have_lost,
+        ..GroupOptions::member(own.id, first_voters)
+    };
+    let transport = match &address {
+        Some(_) => Some(listen(config, own.id).await?),
+        None => None,
+    };
+    let votes = Rc::new(Votes(meta));
+    let group = Group::start(
+        options,
+        log.clone(),
+        votes,
+        joint.clone(),
+        transport.clone(),
+    );
+    let group = group.await?;
+    let cluster = transport.zip(address).map(|(transport, address)| {
+        let relay = Rc::new(Relay {
+            sequencer: sequencer.clone(),
+            group: group.clone(),
+            transport: transport.clone(),
+        });
+        let cluster = Rc::new(Cluster {
+            relay,
+            own,
+            address,
+            is_new,
+        });
+        transport.serve(&group, Rc::new(Answering(cluster.clone())));
+        rt::spawn(cluster.clone().settle(beginning));
+        if may_have_lost {
+            rt::spawn(cluster.clone().vote_once_caught_up());
+        }
+        cluster
+    });
+    let raft = Raft {
+        sequencer,
+        recovered: recovery(&group, &parker),
+        group,
+        log,
+        joint,
+        cluster,
+        answers: Rc::default(),
+        parker,
+        backend: match config.log_backend() {
+            LogBackend::Segment => "segment",
+            LogBackend::Fjall => "fjall",
+        },
+        clockwork,
+    };
+    raft.spawn_syncs();
+    Ok(raft)
+}
+
+async fn listen(config: &Config, node_id: u64) -> Result<Transport, Fatal> {
+    let bind = config.bind();
+    let host = bind
+        .first()
+        .map_or("127.0.0.1", |host| host.trim_start_matches('-'));
+    let bind = match host {
+        "*" => "0.0.0.0",
+        "::*" => "::",
+        host => host,
+    };
+    Transport::listen(TransportOptions {
+        node_id,
+        bind: bind.to_string(),
+        peer_port: config.peer_port().unwrap_or_default(),
+        secret: config.cluster_secret().into_bytes(),
+        scratch: config.dir().to_path_buf(),
+    })
+    .await
+}
+
+/// Set once the node may serve. One that is alone has to have applied all that its log holds; a
+/// member of a cluster asks the leader before each read that must be new.
+fn recovery(group: &Group, parker: &Parker) -> Rc<Cell<bool>> {
     let recovered = Rc::new(Cell::new(false));
+    let state = group.state();
+    let only = matches!(&state.members[..], [only] if only.member.id == state.node_id);
+    if !only {
+        recovered.set(true);
+        return recovered;
+    }
     let (waiting, flag, waker) = (group.clone(), recovered.clone(), parker.clone());
     rt::spawn(async move {
         match waiting.wait_leader_and_recovered().await {
@@ -427,23 +526,14 @@ async fn start_raft(
         }
         waker.notify();
     });
-    let raft = Raft {
-        sequencer,
-        group,
-        log,
-        joint,
-        recovered,
-        answers: Rc::default(),
-        parker,
-        backend: backend_name,
-        clockwork,
-    };
-    raft.spawn_syncs();
-    Ok(raft)
+    recovered
 }
 
-async fn stop_raft(group: &Group, log: &dyn Log) -> Result<(), Fatal> {
+async fn stop_raft(group: &Group, log: &dyn Log, cluster: Option<&Cluster>) -> Result<(), Fatal> {
     group.stop().await;
+    if let Some(cluster) = cluster {
+        cluster.relay.transport.stop().await;
+    }
     log.close()
         .await
         .map_err(|error| Fatal::Setup(format!("the log did not close: {error}")))

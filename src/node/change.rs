@@ -4,32 +4,19 @@ use crate::address::NodeAddress;
 use crate::raft::{ChangeError, Group, Member, MemberState};
 use crate::resp::Error;
 
+use super::cluster::Cluster;
 use super::cluster_view::{Change, MemberName};
-use super::raft_side::Raft;
-
-/// What a change needs of the Raft core for as long as it takes.
-pub(super) struct Changer {
-    pub group: Group,
-}
-
-impl Raft {
-    pub(super) fn changer(&self) -> Changer {
-        Changer {
-            group: self.group.clone(),
-        }
-    }
-}
 
 /// Carries out a change and answers once it is committed.
 ///
 /// # Errors
 /// Why it was not made, or that nobody knows, code word included.
-pub(super) async fn change(changer: &Changer, change: Change) -> Result<(), Error> {
-    let group = &changer.group;
+pub(super) async fn change(cluster: &Cluster, change: Change) -> Result<(), Error> {
+    let group = &cluster.relay.group;
     let id_of = |name: &MemberName| id_of(&group.state().members, name);
     let made = match &change {
         Change::AddPeer { address, learner } => {
-            let member = introduced(changer, address).await?;
+            let member = introduced(cluster, address).await?;
             take_in(group, member, *learner).await
         }
         Change::Remove(name) => group.remove(id_of(name)?).await,
@@ -43,11 +30,19 @@ pub(super) async fn change(changer: &Changer, change: Change) -> Result<(), Erro
     made.map_err(|error| Error::new(error.to_string()))
 }
 
-/// Asks the node at an address who it is.
-async fn introduced(_changer: &Changer, address: &NodeAddress) -> Result<Member, Error> {
-    Err(Error::new(format!(
-        "ERR the node at {address} cannot be asked for its id: start it with --join"
-    )))
+/// Asks the node at an address who it is. One that belongs to another cluster stays there.
+async fn introduced(cluster: &Cluster, address: &NodeAddress) -> Result<Member, Error> {
+    let told = cluster.who_is_at(address).await;
+    let (id, is_member) =
+        told.ok_or_else(|| Error::new(format!("ERR no node answers at {}", address.peer())))?;
+    let members = cluster.relay.group.state().members;
+    if is_member && !members.iter().any(|known| known.member.id == id) {
+        return Err(Error::new(format!(
+            "ERR {address} is a cluster of its own: start it on an empty directory with --join"
+        )));
+    }
+    let address = address.to_string();
+    Ok(Member { id, address })
 }
 
 /// Makes a node a member: a learner that becomes a voter once it has caught up, or stays one.

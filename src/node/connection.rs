@@ -104,7 +104,7 @@ impl Engine {
         let version = if protocol == Protocol::Resp3 { 3 } else { 2 };
         let text = |text: &'static str| Reply::bulk(text.as_bytes());
         let session_id = client.session.id as i64;
-        let role = match self.standing.seat {
+        let role = match self.stand.standing.seat {
             Seat::Alone | Seat::Leader { .. } => "master",
             Seat::Follower { .. } | Seat::Lost | Seat::Down => "replica",
         };

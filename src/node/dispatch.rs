@@ -80,10 +80,29 @@ impl Engine {
         };
         client.session.last_command = spec.name;
         client.session.commands += 1;
+        if self.redirects
+            && let Some(moved) = self.moved(client, spec, args)
+        {
+            return self.refuse(client, moved);
+        }
         if client.session.transaction.is_some() {
             return self.in_transaction(client, id, spec, args);
         }
         self.route(client, id, spec, args, client.session.durability)
+    }
+
+    /// Where a follower that does not forward sends a client with a command on keys.
+    #[cold]
+    fn moved(&self, client: &Client, spec: &Spec, args: Args<'_>) -> Option<Error> {
+        let leader = self.stand.leader.as_ref()?;
+        if spec.route == Route::Session || (spec.route == Route::Read && self.reads_now(client)) {
+            return None;
+        }
+        let mut first = None;
+        crate::command::each_place(spec, 0, args, &mut |_, key| {
+            first.get_or_insert(slot_of(key));
+        });
+        first.map(|slot| Error::new(format!("MOVED {slot} {leader}")))
     }
 
     #[inline]
@@ -190,17 +209,16 @@ impl Engine {
     /// Whether a read of this connection may run on what this node has now.
     #[inline]
     pub(super) fn reads_now(&self, client: &Client) -> bool {
-        self.standing.seat == Seat::Alone || self.is_fresh_enough(client)
+        self.stand.standing.seat == Seat::Alone || self.is_fresh_enough(client)
     }
 
     #[cold]
     fn is_fresh_enough(&self, client: &Client) -> bool {
-        let seat = self.standing.seat;
+        let seat = self.stand.standing.seat;
         match client.session.consistency.unwrap_or(self.consistency) {
             Consistency::Stale => true,
             Consistency::Bounded(ms) => {
-                seat == Seat::Leader { has_quorum: true }
-                    || self.now_ms.saturating_sub(self.fresh_ms) <= u64::from(ms)
+                self.now_ms.saturating_sub(self.stand.fresh_ms) <= u64::from(ms)
             }
             Consistency::Leader => matches!(seat, Seat::Leader { .. }),
             Consistency::Linearizable => false,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::clock;
 use crate::command::mutation;
-use crate::config::{Config, Consistency, Durability};
+use crate::config::{Config, Consistency, Durability, FollowerMode};
 use crate::limits::{EXPIRE_BATCH, SUBMITTED_BYTES_MAX};
 use crate::metrics::{CoreMetrics, Rate, Stage};
 use crate::resp::Protocol;
@@ -21,7 +21,7 @@ use super::layout::Layout;
 use super::message::{Message, Submission};
 use super::outbox::{Link, Outboxes};
 use super::raft_side::Raft;
-use super::standing::Standing;
+use super::standing::{Seat, Stand};
 
 /// What a shard captures in a microsecond: 64 KiB took 130 us (small values, quick profile).
 const CAPTURE_BYTES_PER_US: usize = 500;
@@ -66,9 +66,9 @@ pub struct Engine {
     /// The node serves.
     pub(super) serving: bool,
     /// How the node stands in its group.
-    pub(super) standing: Standing,
-    /// Until when what this node has was the newest that its leader had, Unix ms.
-    pub(super) fresh_ms: u64,
+    pub(super) stand: Stand,
+    /// A follower answers where the leader is, instead of asking it.
+    pub(super) redirects: bool,
 }
 
 impl Engine {
@@ -96,6 +96,7 @@ impl Engine {
             raft,
             durability: config.durability(),
             consistency: config.consistency(),
+            redirects: config.follower_mode() == FollowerMode::Redirect,
             config,
             metrics: CoreMetrics::default(),
             rate: Rate::default(),
@@ -110,8 +111,7 @@ impl Engine {
             shards_recovering: layout.shards,
             open: false,
             serving: false,
-            standing: Standing::default(),
-            fresh_ms: 0,
+            stand: Stand::default(),
         }
     }
 
@@ -155,9 +155,6 @@ impl Engine {
         if let Some(raft) = &self.raft {
             raft.checkpoint_when_due(self.config.checkpoint_log_bytes());
             raft.sequencer.give_up();
-            if let Some(fresh_ms) = raft.fresh_ms() {
-                self.stand(self.standing, fresh_ms);
-            }
         }
         // A proposal before the node serves would be refused, and the key forgotten.
         while self.serving && self.has_room() && self.propose_expired() {}
@@ -272,26 +269,36 @@ impl Engine {
             }
         }
         self.at_once.at_once = true;
-        let proposed = match &self.raft {
-            Some(raft) => {
-                let proposed = raft.send_on();
-                let standing = raft.sequencer.standing();
-                if standing != self.standing {
-                    self.stand(standing, self.fresh_ms);
-                }
-                proposed
-            }
-            None => false,
-        };
+        let proposed = self.raft.as_ref().is_some_and(Raft::send_on);
+        self.tell_stand();
         self.out.flush();
         proposed
     }
 
-    /// Tells every core how the node stands.
-    fn stand(&mut self, standing: Standing, fresh_ms: u64) {
-        (self.standing, self.fresh_ms) = (standing, fresh_ms);
+    /// Tells every core how the node stands, where that has changed.
+    fn tell_stand(&mut self) {
+        let Some(raft) = &self.raft else {
+            return;
+        };
+        let (standing, fresh_ms) = raft.sequencer.standing();
+        if (standing, fresh_ms) == (self.stand.standing, self.stand.fresh_ms) {
+            return;
+        }
+        let leader = match standing.seat {
+            _ if standing == self.stand.standing => self.stand.leader.take(),
+            Seat::Follower { leader } => {
+                let address = raft.group.address_of(leader);
+                address.map(|address| address.client().into())
+            }
+            _ => None,
+        };
+        self.stand = Stand {
+            standing,
+            fresh_ms,
+            leader,
+        };
         for core in (0..self.layout.cores).filter(|core| *core != self.core) {
-            let message = Message::Standing(standing, fresh_ms);
+            let message = Message::Standing(self.stand.clone());
             self.out.mesh.send(core, message);
         }
     }

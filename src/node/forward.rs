@@ -76,27 +76,13 @@ pub enum Forwarded {
 impl Sequencer {
     /// Takes batches of another node.
     pub fn submit_foreign(&self, foreign: Foreign) {
-        let mut state = self.state.borrow_mut();
-        state.foreign.push_back(foreign);
-        state.fresh = true;
-        drop(state);
+        self.state.borrow_mut().submit_foreign(foreign);
         self.parker.notify();
     }
 
     /// The call that is to be made to the leader.
     pub fn take_forward(&self) -> Option<Forward> {
-        let mut state = self.state.borrow_mut();
-        match std::mem::replace(&mut state.forward, Forwarding::Idle) {
-            Forwarding::Ready(forward) => {
-                state.forward = Forwarding::Sent(forward.call);
-                state.counts.forwarded += 1;
-                Some(forward)
-            }
-            other => {
-                state.forward = other;
-                None
-            }
-        }
+        self.state.borrow_mut().take_forward()
     }
 
     /// A call to the leader has ended.
@@ -122,6 +108,11 @@ impl Sequencer {
 }
 
 impl State {
+    pub(super) fn submit_foreign(&mut self, foreign: Foreign) {
+        self.foreign.push_back(foreign);
+        self.fresh = true;
+    }
+
     /// Puts what waits into a call to the leader, where one is known and no other call is under
     /// way.
     pub(super) fn prepare_forward(&mut self, now_ms: u64) {
@@ -168,6 +159,20 @@ impl State {
         });
     }
 
+    pub(super) fn take_forward(&mut self) -> Option<Forward> {
+        match std::mem::replace(&mut self.forward, Forwarding::Idle) {
+            Forwarding::Ready(forward) => {
+                self.forward = Forwarding::Sent(forward.call);
+                self.counts.forwarded += 1;
+                Some(forward)
+            }
+            other => {
+                self.forward = other;
+                None
+            }
+        }
+    }
+
     pub(super) fn forward_ended(&mut self, call: u64, result: &Forwarded, now_ms: u64) {
         if matches!(self.forward, Forwarding::Sent(sent) if sent == call) {
             self.forward = Forwarding::Idle;
@@ -205,14 +210,16 @@ impl State {
         }
         let round = self.number();
         self.queue.begin_round(round);
-        self.round = Some(round);
+        self.round = Some((round, now_ms));
         self.counts.rounds += 1;
         Some(round)
     }
 
     pub(super) fn round_ended(&mut self, round: u64, index: Option<u64>, now_ms: u64) {
-        if self.round == Some(round) {
-            self.round = None;
+        if let Some((_, began_ms)) = self.round.take_if(|(number, _)| *number == round)
+            && let Some(index) = index
+        {
+            self.current = (self.current.0, began_ms, index);
         }
         if index.is_none() {
             self.round_after_ms = now_ms + FORWARD_AGAIN_MS;

@@ -99,9 +99,7 @@ impl Engine {
                 }
             }
             Message::Open => (self.open, self.serving) = (true, true),
-            Message::Standing(standing, fresh_ms) => {
-                (self.standing, self.fresh_ms) = (standing, fresh_ms);
-            }
+            Message::Standing(stand) => self.stand = stand,
             Message::Captured(result) => {
                 if let Some(raft) = &self.raft {
                     raft.joint.captured(result);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::gather::{Answer, Question};
-use super::standing::Standing;
+use super::standing::Stand;
 use crate::error::Unavailable;
 use crate::shard::{Delivery, Item, Local, ShardMessage};
 
@@ -27,9 +27,8 @@ pub enum Message {
     Recovered,
     /// The node serves from now on.
     Open,
-    /// From the Raft core: how the node stands, and until when (Unix ms) what it has was the
-    /// newest that its leader had.
-    Standing(Standing, u64),
+    /// From the Raft core: how the node stands.
+    Standing(Stand),
     /// A question, with the number that its answer bears.
     Question(u64, Box<Question>),
     Answer(u64, Box<Answer>),

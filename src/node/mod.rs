@@ -23,6 +23,7 @@ mod admin;
 mod boot;
 mod change;
 mod client;
+mod cluster;
 mod cluster_command;
 mod cluster_reply;
 mod cluster_view;
@@ -41,8 +42,11 @@ mod outbox;
 mod queue;
 mod raft_reply;
 mod raft_side;
+mod relay;
 mod report;
 mod sequencer;
+#[cfg(test)]
+mod sequencer_model;
 #[cfg(test)]
 mod sequencer_tests;
 mod slot_scan;

@@ -17,9 +17,10 @@ use crate::error::Unavailable;
 use crate::log::{Log, Position};
 use crate::metrics::PersistenceInfo;
 use crate::raft::{Applier, CheckpointMeta, Chunks, Group};
+use crate::resp::Error;
 use crate::rt::{self, Parker};
 
-use super::change::change;
+use super::cluster::Cluster;
 use super::gather::{Answer, Question};
 use super::sequencer::Sequencer;
 use super::standing::{Proposer, Seat, Standing};
@@ -34,6 +35,8 @@ pub struct Raft {
     pub group: Group,
     pub log: Rc<dyn Log>,
     pub joint: Rc<Joint>,
+    /// Absent where no port is left for peers.
+    pub cluster: Option<Rc<Cluster>>,
     /// Set once when everything in the log was applied and a leader is known.
     pub recovered: Rc<Cell<bool>>,
     /// Answers that were worked for: whom to, under which number.
@@ -233,7 +236,9 @@ impl Proposer for Group {
         let seat = match now.leader {
             _ if now.alone => Seat::Alone,
             _ if now.failed => Seat::Down,
-            _ if now.leads => Seat::Leader { has_quorum: true },
+            _ if now.leads => Seat::Leader {
+                has_quorum: now.has_quorum,
+            },
             Some(leader) => Seat::Follower { leader },
             None => Seat::Lost,
         };
@@ -251,13 +256,11 @@ impl Proposer for Group {
 impl Raft {
     /// Proposes what waits, or sends it to who leads. Answers whether it proposed.
     pub(super) fn send_on(&self) -> bool {
-        self.sequencer.propose(&self.group)
-    }
-
-    /// Until when what this node has was the newest that its leader had, Unix ms; `None` where it
-    /// follows nobody.
-    pub(super) fn fresh_ms(&self) -> Option<u64> {
-        None
+        let proposed = self.sequencer.propose(&self.group);
+        if let Some(cluster) = &self.cluster {
+            cluster.relay.run();
+        }
+        proposed
     }
 
     /// Whether the main task has something to send.
@@ -281,9 +284,15 @@ impl Raft {
             return;
         }
         if let Question::Change(asked) = question {
-            let (changer, asked) = (self.changer(), asked.clone());
+            let (cluster, asked) = (self.cluster.clone(), asked.to_string());
             rt::spawn(async move {
-                let answer = match change(&changer, asked).await {
+                let made = match cluster {
+                    Some(cluster) => cluster.change(&asked).await,
+                    None => Err(Error::fixed(
+                        "ERR this node has no port for peers: give a peer-port",
+                    )),
+                };
+                let answer = match made {
                     Ok(()) => Answer::Done(Ok(())),
                     Err(error) => Answer::Refused(error),
                 };

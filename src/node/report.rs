@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::command::{by_id, latency, memory};
-use crate::config::Logging;
+use crate::config::{FollowerMode, Logging};
 use crate::error::Unavailable;
 use crate::limits::DATABASES;
 use crate::metrics::{self, CpuInfo, KeyspaceInfo, MemoryInfo, ServerInfo, Snapshot};
@@ -106,6 +106,7 @@ impl Engine {
             tracing::error!("core {}: a setting was not taken: {error}", self.core);
         }
         self.set_levels(self.config.durability(), self.config.consistency());
+        self.redirects = self.config.follower_mode() == FollowerMode::Redirect;
         self.out.slow_us_min = self.config.slowlog_us_min().unwrap_or(u64::MAX);
         self.out.slow_len_max = self.config.slowlog_len_max();
         Logging::follow(self.config.log_level());

@@ -60,8 +60,10 @@ pub(super) struct State {
     entries: VecDeque<Entry>,
     /// The call to the leader under way, or about to be made.
     pub(super) forward: Forwarding,
-    /// The round for a read index under way.
-    pub(super) round: Option<u64>,
+    /// The round for a read index under way, and when it began (Unix ms).
+    pub(super) round: Option<(u64, u64)>,
+    /// What is delivered is no older than the first (Unix ms); than the second once this index is.
+    pub(super) current: (u64, u64, u64),
     /// After a refusal or a failed round, when to try again.
     pub(super) forward_after_ms: u64,
     pub(super) round_after_ms: u64,
@@ -123,20 +125,7 @@ impl Sequencer {
     /// Proposes what waits, as far as entries may be in flight, or prepares a call to the leader.
     /// Answers whether it proposed.
     pub fn propose(&self, group: &impl Proposer) -> bool {
-        let mut state = self.state.borrow_mut();
-        state.look(group.standing());
-        if !std::mem::take(&mut state.fresh) {
-            return false;
-        }
-        let proposed = if state.standing.leads() || state.standing.seat == Seat::Down {
-            state.propose(group)
-        } else {
-            state.refuse_foreign();
-            state.prepare_forward(clock::now_ms());
-            false
-        };
-        state.deliver_reads();
-        proposed
+        self.state.borrow_mut().turn(group, clock::now_ms())
     }
 
     /// A write of the log has ended.
@@ -154,11 +143,7 @@ impl Sequencer {
 
     /// An entry without commands took this index.
     pub fn skipped(&self, position: Position) {
-        let mut state = self.state.borrow_mut();
-        state.position = position;
-        state.decide(position.term);
-        state.deliver_reads();
-        drop(state);
+        self.state.borrow_mut().skipped(position);
         self.parker.notify();
     }
 
@@ -212,9 +197,11 @@ impl Sequencer {
         self.state.borrow().position
     }
 
-    /// How this node stood when it was last looked at.
-    pub fn standing(&self) -> Standing {
-        self.state.borrow().standing
+    /// How this node stood when it was last looked at, and the moment (Unix ms) that what it has
+    /// delivered is no older than.
+    pub fn standing(&self) -> (Standing, u64) {
+        let state = self.state.borrow();
+        (state.standing, state.current.0)
     }
 
     pub fn counts(&self) -> RelayCounts {
@@ -238,6 +225,7 @@ impl State {
             entries: VecDeque::new(),
             forward: Forwarding::Idle,
             round: None,
+            current: (0, 0, u64::MAX),
             forward_after_ms: 0,
             round_after_ms: 0,
             write_ended: false,
@@ -290,6 +278,22 @@ impl State {
             self.forward_after_ms = 0;
             self.round_after_ms = 0;
         }
+    }
+
+    pub(super) fn turn(&mut self, group: &impl Proposer, now_ms: u64) -> bool {
+        self.look(group.standing());
+        if !std::mem::take(&mut self.fresh) {
+            return false;
+        }
+        let proposed = if self.standing.leads() || self.standing.seat == Seat::Down {
+            self.propose(group)
+        } else {
+            self.refuse_foreign();
+            self.prepare_forward(now_ms);
+            false
+        };
+        self.deliver_reads();
+        proposed
     }
 
     pub(super) fn propose(&mut self, group: &impl Proposer) -> bool {
@@ -416,6 +420,12 @@ impl State {
         self.fresh = true;
     }
 
+    pub(super) fn skipped(&mut self, position: Position) {
+        self.position = position;
+        self.decide(position.term);
+        self.deliver_reads();
+    }
+
     fn take_entry(&mut self, tag: u64) -> Option<Entry> {
         let place = self.entries.iter().position(|entry| entry.tag == tag)?;
         self.write_ended = false;
@@ -429,7 +439,7 @@ impl State {
         }
     }
 
-    fn failed(&mut self, tag: u64, why: &Unavailable) {
+    pub(super) fn failed(&mut self, tag: u64, why: &Unavailable) {
         let Some(entry) = self.take_entry(tag) else {
             return;
         };
@@ -465,7 +475,7 @@ impl State {
         }
     }
 
-    fn give_up(&mut self, now_ms: u64) {
+    pub(super) fn give_up(&mut self, now_ms: u64) {
         // Looked at, at least this often: times to try again may have come.
         self.fresh |= !self.queue.is_empty();
         if self.standing.seat == Seat::Alone {
@@ -485,6 +495,9 @@ impl State {
 
     /// Delivers the reads at the front of the queue that may run.
     pub(super) fn deliver_reads(&mut self) {
+        if self.position.index >= self.current.2 {
+            self.current = (self.current.1, 0, u64::MAX);
+        }
         let alone = self.standing.seat == Seat::Alone;
         let mut parts = Vec::new();
         while let Some(local) = self.queue.pop_reads(alone, self.position.index) {

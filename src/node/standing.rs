@@ -1,5 +1,7 @@
 //! How a node stands in its group, and what the group takes from it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::error::Unavailable;
@@ -20,6 +22,16 @@ pub trait Proposer {
 pub struct Standing {
     pub term: u64,
     pub seat: Seat,
+}
+
+/// What every core knows of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stand {
+    pub standing: Standing,
+    /// What this node has is no older than this, Unix ms; 0 where it does not know.
+    pub fresh_ms: u64,
+    /// Where clients reach the leader, on a follower.
+    pub leader: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

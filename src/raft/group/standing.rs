@@ -3,6 +3,7 @@
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::Group;
+use crate::address::NodeAddress;
 
 /// A member's own view, cheap to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +18,18 @@ pub struct Standing {
     pub alone: bool,
     /// It no longer works.
     pub failed: bool,
+    /// A quorum is there, as far as this member can know.
+    pub has_quorum: bool,
 }
 
 impl Group {
+    /// Where a member is reached.
+    pub fn address_of(&self, id: u64) -> Option<NodeAddress> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.get_node(&id)?.addr.parse().ok()
+    }
+
     /// How this member stands. A few dozen nanoseconds.
     pub fn standing(&self) -> Standing {
         let metrics = self.raft.metrics();
@@ -32,6 +42,7 @@ impl Group {
             leader: metrics.current_leader.filter(|_| works),
             leads,
             failed: !works,
+            has_quorum: self.has_quorum(),
             alone: (leads || !works)
                 && metrics
                     .last_applied

@@ -1,0 +1,390 @@
+//! How a node comes to be a member of a cluster: who it is, where it is reached, whom it asks.
+//!
+//! | first byte of a call | then | answer |
+//! |---|---|---|
+//! | 3 hello | | 0, node id u64, 1 where it is a member of a cluster already |
+//! | 4 admit | node id u64, 1 where it has begun without data, its address | 0 it is a voter, or what is said in `relay` |
+//! | 5 change | the words behind `RAFT` | 0, or what is said in `relay` |
+//!
+//! Of the nodes that are to start a cluster together, the one whose address sorts first begins the
+//! group once it has heard of as many as are expected; the others hear of it by being sent its log.
+//! Every other node asks to be admitted, again and again, until it sees itself among the voters:
+//! whatever fails in between, the next time finishes it.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::future::LocalBoxFuture;
+
+use crate::address::NodeAddress;
+use crate::config::Config;
+use crate::error::{Fatal, Unavailable};
+use crate::log::meta::Meta;
+use crate::raft::{CallError, ChangeError, Member, MemberState, PeerHandler, Role};
+use crate::resp::Error;
+use crate::rt;
+
+use super::relay::{self, Relay};
+
+const HELLO: u8 = 3;
+const ADMIT: u8 = 4;
+const CHANGE: u8 = 5;
+
+/// Key of the node's id in the meta store.
+const NODE_ID: &str = "node-id";
+
+/// Ids fit into a double, so that every client can read them.
+const NODE_ID_BITS: u32 = 53;
+
+/// How often a node that is not where it wants to be asks again.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long a node that catches up waits before it asks the leader anew how far it has to come.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often it says in the log that it still waits.
+const TELL_EVERY: u32 = 50;
+
+/// How a node begins that has no log yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beginning {
+    /// A cluster of its own.
+    Alone,
+    /// With these, itself among them, so many of them at first.
+    With(Vec<NodeAddress>, usize),
+    /// In the cluster that one of these belongs to.
+    Joining(Vec<NodeAddress>),
+}
+
+impl Beginning {
+    pub fn of(config: &Config) -> Beginning {
+        let (peers, join) = (config.cluster_peers(), config.join());
+        if !peers.is_empty() {
+            Beginning::With(peers, config.expected_peers())
+        } else if !join.is_empty() {
+            Beginning::Joining(join)
+        } else {
+            Beginning::Alone
+        }
+    }
+}
+
+/// The id of this node, drawn at its first start.
+///
+/// # Errors
+/// Where it cannot be kept, or what is kept is no id.
+pub async fn identity(meta: &Meta) -> Result<u64, Fatal> {
+    if let Some(bytes) = meta.get(NODE_ID) {
+        let id = bytes.try_into().map(u64::from_le_bytes);
+        return id.map_err(|_| Fatal::Corrupt {
+            what: format!("the row `{NODE_ID}` of the meta store is no id"),
+        });
+    }
+    let drawn: u64 = rand::random();
+    let id = (drawn >> (64 - NODE_ID_BITS)).max(1);
+    let kept = meta.put(NODE_ID, id.to_le_bytes().to_vec()).await;
+    kept.map_err(|error| Fatal::Setup(format!("cannot keep the node's id: {error}")))?;
+    Ok(id)
+}
+
+/// Where this node is reached: as announced, else where it listens. `None` where no port is left
+/// for its peers: it stays alone.
+///
+/// # Errors
+/// Where it is to start a cluster and is not among its nodes.
+pub fn own_address(config: &Config) -> Result<Option<NodeAddress>, Fatal> {
+    let Some(peer_port) = config.peer_port() else {
+        return Ok(None);
+    };
+    let own = config.announce_address().unwrap_or_else(|| NodeAddress {
+        host: reachable_host(config),
+        port: config.port(),
+        peer_port,
+    });
+    let peers = config.cluster_peers();
+    if !peers.is_empty() && !peers.contains(&own) {
+        return Err(Fatal::Setup(format!(
+            "this node is reached at {own} and cluster-peers does not name that: name it, or give \
+             the node's announce-address"
+        )));
+    }
+    Ok(Some(own))
+}
+
+/// The first address it listens at that others can use; this machine's name where it listens at
+/// all of them.
+fn reachable_host(config: &Config) -> String {
+    let bind = config.bind();
+    let host = bind
+        .first()
+        .map_or("127.0.0.1", |host| host.trim_start_matches('-'));
+    match host {
+        "*" | "0.0.0.0" | "::" | "::*" => machine_name().unwrap_or("127.0.0.1".to_string()),
+        host => host.to_string(),
+    }
+}
+
+fn machine_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_string()).filter(|name| !name.is_empty())
+}
+
+/// A node's dealings with its cluster. Lives on the Raft core.
+pub struct Cluster {
+    pub relay: Rc<Relay>,
+    pub own: Member,
+    pub address: NodeAddress,
+    /// It has begun without any data.
+    pub is_new: bool,
+}
+
+impl Cluster {
+    /// Brings this node to where it is to be, however long that takes.
+    pub async fn settle(self: Rc<Self>, beginning: Beginning) {
+        let mut tries = 0;
+        while !self.is_settled(&beginning) {
+            match &beginning {
+                Beginning::Alone => self.ask_for_a_place(&[]).await,
+                Beginning::With(peers, expected) => self.begin_with(peers, *expected).await,
+                Beginning::Joining(members) => self.ask_for_a_place(members).await,
+            }
+            tries += 1;
+            if tries % TELL_EVERY == 0 && !self.is_settled(&beginning) {
+                tracing::info!("still waiting to become a member of the cluster");
+            }
+            rt::sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Lets a node vote that may have lost what it had acknowledged, once it has caught up with a
+    /// leader.
+    pub async fn vote_once_caught_up(self: Rc<Self>) {
+        tracing::warn!(
+            "the machine stopped while acknowledged writes were not on disk: this node does not \
+             vote until it has caught up with a leader"
+        );
+        loop {
+            if let Some(index) = self.relay.read_index().await {
+                let patience = Instant::now() + CAUGHT_UP_WITHIN;
+                if self.relay.group.wait_applied(index, patience).await.is_ok() {
+                    self.relay.group.may_vote(true);
+                    tracing::info!("caught up: this node votes again");
+                    return;
+                }
+            }
+            rt::sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Whether this node is a member at its address; one that is to be a voter, a voter.
+    fn is_settled(&self, beginning: &Beginning) -> bool {
+        let state = self.relay.group.state();
+        let own = |one: &MemberState| {
+            one.member == self.own && (one.is_voter || *beginning == Beginning::Alone)
+        };
+        state.role == Role::Down || state.members.iter().any(own)
+    }
+
+    async fn begin_with(&self, peers: &[NodeAddress], expected: usize) {
+        if self.relay.group.state().members.is_empty() {
+            let mut answers = Vec::new();
+            for peer in peers.iter().filter(|peer| **peer != self.address) {
+                if let Some((id, is_member)) = self.who_is_at(peer).await {
+                    answers.push((peer, id, is_member));
+                }
+            }
+            if answers.iter().all(|(_, _, is_member)| !is_member) {
+                let first = peers.iter().min() == Some(&self.address);
+                if first && answers.len() + 1 >= expected {
+                    let others = answers.iter().map(|(peer, id, _)| Member {
+                        id: *id,
+                        address: peer.to_string(),
+                    });
+                    let mut voters: Vec<Member> = others.take(expected - 1).collect();
+                    voters.push(self.own.clone());
+                    match self.relay.group.initialize(&voters).await {
+                        Ok(()) => tracing::info!("a cluster of {} nodes begins", voters.len()),
+                        Err(error) => tracing::debug!("no cluster begins here: {error}"),
+                    }
+                }
+                return;
+            }
+        }
+        self.ask_for_a_place(peers).await;
+    }
+
+    /// Asks the leader, as far as it is known here, then `others`, to make this node a voter at its
+    /// address.
+    async fn ask_for_a_place(&self, others: &[NodeAddress]) {
+        let mut request = BytesMut::new();
+        request.put_u8(ADMIT);
+        request.put_u64_le(self.own.id);
+        request.put_u8(self.is_new.into());
+        request.put_slice(self.own.address.as_bytes());
+        let request = request.freeze();
+        if self.relay.group.is_leader() {
+            self.admit(self.own.clone(), false).await;
+            return;
+        }
+        let leader = self.relay.group.leader();
+        let leader = leader.and_then(|leader| leader.address.parse().ok());
+        for to in leader
+            .iter()
+            .chain(others)
+            .filter(|to| **to != self.address)
+        {
+            let Ok(mut answer) = self.relay.transport.call(to, request.clone()).await else {
+                continue;
+            };
+            // A member that does not lead says who does.
+            if let Some(leader) = relay::leader_named(&answer) {
+                match self.relay.transport.call(&leader, request.clone()).await {
+                    Ok(said) => answer = said,
+                    Err(_) => continue,
+                }
+            }
+            if relay::done(&answer).is_some() {
+                return;
+            }
+            if let Some(why) = relay::text_of(&answer) {
+                tracing::info!("{to} does not take this node in yet: {why}");
+            }
+        }
+    }
+
+    /// Makes a node a voter at its address, on the leader. A node that was at that address before
+    /// has lost its data, id and all: it goes.
+    async fn admit(&self, node: Member, is_new: bool) -> Bytes {
+        match self.try_admit(node, is_new).await {
+            Ok(()) => relay::ok(),
+            Err(error) => self.refusal(&error),
+        }
+    }
+
+    async fn try_admit(&self, node: Member, is_new: bool) -> Result<(), ChangeError> {
+        let group = &self.relay.group;
+        let state = group.state();
+        let mut members = state.members.iter().map(|one| &one.member);
+        let known = members.clone().find(|member| member.id == node.id);
+        let before = members.find(|member| member.address == node.address && member.id != node.id);
+        if known.is_none() && !is_new {
+            return Err(ChangeError::Invalid(format!(
+                "node {} was removed from this cluster: it joins anew with an empty directory",
+                node.id
+            )));
+        }
+        if let Some(before) = before {
+            tracing::info!("{} begins anew: node {} goes", node.address, before.id);
+            group.remove(before.id).await?;
+        }
+        match known {
+            Some(known) if known.address == node.address => {}
+            Some(_) => group.replace_address(node.clone()).await?,
+            None => {
+                tracing::info!("node {} at {} joins", node.id, node.address);
+                group.add_learner(node.clone()).await?;
+            }
+        }
+        group.promote(node.id).await
+    }
+
+    fn refusal(&self, error: &ChangeError) -> Bytes {
+        let group = &self.relay.group;
+        match group.leader().filter(|_| !group.is_leader()) {
+            Some(leader) => relay::not_leader(Some(&leader.address)),
+            None => relay::text(&error.to_string()),
+        }
+    }
+
+    /// Carries out `change`, the words behind `RAFT`, here or on the leader.
+    ///
+    /// # Errors
+    /// Why it was not made, for whoever asked.
+    pub async fn change(&self, change: &str) -> Result<(), Error> {
+        let refused = |why: String| Error::new(format!("ERR {why}"));
+        let group = &self.relay.group;
+        if group.is_leader() {
+            return super::change::change(self, change.parse().map_err(refused)?).await;
+        }
+        let leader = group
+            .leader()
+            .and_then(|leader| leader.address.parse().ok());
+        let nobody = || Error::new(Unavailable::NoLeader.to_string());
+        let leader: NodeAddress = leader.ok_or_else(nobody)?;
+        let mut request = BytesMut::new();
+        request.put_u8(CHANGE);
+        request.put_slice(change.as_bytes());
+        let answer = self.relay.transport.call(&leader, request.freeze()).await;
+        let answer = answer.map_err(|error| match error {
+            CallError::NotSent(why) => {
+                Error::new(format!("CLUSTERDOWN the leader cannot be reached: {why}"))
+            }
+            other => Error::new(format!("UNCERTAIN the leader did not answer: {other}")),
+        })?;
+        match (relay::done(&answer), relay::text_of(&answer)) {
+            (Some(_), _) => Ok(()),
+            (None, Some(why)) => Err(Error::new(why)),
+            (None, None) => Err(Error::fixed("TRYAGAIN the leader has changed")),
+        }
+    }
+
+    /// The id of the node at an address, and whether it is a member of some cluster; `None` where
+    /// none answers.
+    pub async fn who_is_at(&self, address: &NodeAddress) -> Option<(u64, bool)> {
+        let request = Bytes::from_static(&[HELLO]);
+        let answer = self.relay.transport.call(address, request).await.ok()?;
+        let (id, rest) = relay::done(&answer)?.split_first_chunk::<8>()?;
+        Some((u64::from_le_bytes(*id), *rest.first()? != 0))
+    }
+}
+
+/// Who asks to be admitted, and whether it has begun without data.
+fn candidate(request: &[u8]) -> Option<(Member, bool)> {
+    let (id, rest) = request.get(1..)?.split_first_chunk::<8>()?;
+    let (is_new, address) = rest.split_first()?;
+    let address: NodeAddress = std::str::from_utf8(address).ok()?.parse().ok()?;
+    let node = Member {
+        id: u64::from_le_bytes(*id),
+        address: address.to_string(),
+    };
+    Some((node, *is_new != 0))
+}
+
+/// Answers the other nodes' calls.
+pub struct Answering(pub Rc<Cluster>);
+
+impl PeerHandler for Answering {
+    fn call(&self, _from: u64, request: Bytes) -> LocalBoxFuture<'static, Result<Bytes, String>> {
+        let cluster = self.0.clone();
+        match request.first() {
+            Some(&HELLO) => {
+                let state = cluster.relay.group.state();
+                let mut answer = BytesMut::from(&relay::ok()[..]);
+                answer.put_u64_le(cluster.own.id);
+                answer.put_u8((!state.members.is_empty()).into());
+                Box::pin(async move { Ok(answer.freeze()) })
+            }
+            Some(&ADMIT) => Box::pin(async move {
+                Ok(match candidate(&request) {
+                    Some((node, is_new)) => cluster.admit(node, is_new).await,
+                    None => relay::text("a call was cut"),
+                })
+            }),
+            Some(&CHANGE) => Box::pin(async move {
+                let words = String::from_utf8_lossy(&request[1..]).into_owned();
+                if !cluster.relay.group.is_leader() {
+                    return Ok(relay::not_leader(None));
+                }
+                Ok(match cluster.change(&words).await {
+                    Ok(()) => relay::ok(),
+                    Err(error) => relay::text(&error.0),
+                })
+            }),
+            _ => {
+                let answer = cluster.relay.serve(&request);
+                Box::pin(async move { Ok(answer.await) })
+            }
+        }
+    }
+}
