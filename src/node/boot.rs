@@ -23,7 +23,7 @@ use crate::rt::mesh::{Mesh, mesh};
 use crate::rt::{self, Doorbell, Parker, Placement, Ring};
 use crate::shard::Shard;
 
-use super::cluster::{self, Answering, Beginning, Cluster};
+use super::cluster::{self, Beginning, Cluster};
 use super::core::Core;
 use super::engine::Engine;
 use super::front::Front;
@@ -454,7 +454,7 @@ async fn start_raft(
         let relay = Rc::new(Relay {
             sequencer: sequencer.clone(),
             group: group.clone(),
-            transport: transport.clone(),
+            transport,
         });
         let cluster = Rc::new(Cluster {
             relay,
@@ -462,11 +462,7 @@ async fn start_raft(
             address,
             is_new,
         });
-        transport.serve(&group, Rc::new(Answering(cluster.clone())));
-        rt::spawn(cluster.clone().settle(beginning));
-        if may_have_lost {
-            rt::spawn(cluster.clone().vote_once_caught_up());
-        }
+        cluster.clone().enter(beginning, may_have_lost);
         cluster
     });
     let raft = Raft {

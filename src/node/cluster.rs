@@ -140,8 +140,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Answers the other nodes from now on, and brings this one to where it is to be.
+    pub fn enter(self: Rc<Self>, beginning: Beginning, may_have_lost: bool) {
+        let answering = Rc::new(Answering(self.clone()));
+        self.relay.transport.serve(&self.relay.group, answering);
+        if may_have_lost {
+            rt::spawn(self.clone().vote_once_caught_up());
+        }
+        rt::spawn(self.settle(beginning));
+    }
+
     /// Brings this node to where it is to be, however long that takes.
-    pub async fn settle(self: Rc<Self>, beginning: Beginning) {
+    async fn settle(self: Rc<Self>, beginning: Beginning) {
         let mut tries = 0;
         while !self.is_settled(&beginning) {
             match &beginning {
@@ -159,7 +169,7 @@ impl Cluster {
 
     /// Lets a node vote that may have lost what it had acknowledged, once it has caught up with a
     /// leader.
-    pub async fn vote_once_caught_up(self: Rc<Self>) {
+    async fn vote_once_caught_up(self: Rc<Self>) {
         tracing::warn!(
             "the machine stopped while acknowledged writes were not on disk: this node does not \
              vote until it has caught up with a leader"
@@ -352,7 +362,7 @@ fn candidate(request: &[u8]) -> Option<(Member, bool)> {
 }
 
 /// Answers the other nodes' calls.
-pub struct Answering(pub Rc<Cluster>);
+struct Answering(Rc<Cluster>);
 
 impl PeerHandler for Answering {
     fn call(&self, _from: u64, request: Bytes) -> LocalBoxFuture<'static, Result<Bytes, String>> {

@@ -46,7 +46,7 @@ mod relay;
 mod report;
 mod sequencer;
 #[cfg(test)]
-mod sequencer_model;
+mod sequencer_model_tests;
 #[cfg(test)]
 mod sequencer_tests;
 mod slot_scan;
