@@ -233,6 +233,13 @@ fn the_leader_hands_over_before_it_loses_its_vote() {
         assert_ne!(leader, old.id);
         assert_eq!(address, member(leader).address);
         let new = cluster.leader(|id| id == leader).await;
+        // The others have the change long before it does.
+        let delay = LEASE / 8;
+        let slow = Way {
+            delay,
+            ..Way::default()
+        };
+        cluster.lan.set(new.id, old.id, slow);
         new.group.remove(old.id).await.expect("removed");
         assert!(!all(new).contains(&old.id));
         propose(new, 10..20).await;
@@ -304,15 +311,25 @@ fn leadership_goes_to_the_most_caught_up_voter_and_loses_nothing() {
         cluster.agree(&payloads(0..60)).await;
 
         // To a named one, while writes come in: each is either refused or comes out.
+        let delay = LEASE / 40;
+        let behind = Way {
+            delay,
+            ..Way::default()
+        };
+        cluster.lan.set(near.id, old.id, behind);
         let mut refused = 0;
         let pushing = async {
             for tag in 100..400 {
                 let payload = payloads(tag..tag + 1).remove(0);
                 refused += u64::from(near.group.propose(tag, payload, true).is_err());
-                Glommio::sleep(Duration::from_micros(300)).await;
+                Glommio::sleep(Duration::from_micros(500)).await;
             }
         };
-        let (_, new) = join(pushing, near.group.transfer(Some(old.id))).await;
+        let handing = async {
+            Glommio::sleep(delay * 4).await;
+            near.group.transfer(Some(old.id)).await
+        };
+        let (_, new) = join(pushing, handing).await;
         assert_eq!(new.expect("handed over").id, old.id);
         assert!(refused < 300);
         let fates = || (100..400).filter(|tag| near.fate(*tag).is_some()).count() as u64;
