@@ -18,7 +18,6 @@ use crc32fast::Hasher;
 use futures::channel::oneshot;
 use futures::future::{FutureExt, LocalBoxFuture, Shared};
 use futures::stream::{self, StreamExt};
-
 use openraft::raft::SnapshotResponse;
 use openraft::storage::Snapshot;
 

@@ -321,36 +321,48 @@ pub(super) fn written<T, E: std::fmt::Display>(
 }
 
 async fn append(serving: Serving, request: AppendEntriesRequest<Types>) -> Result<Bytes, String> {
+    let vote = request.vote;
     let answer = serving.group.answer_append(request).await;
+    if matches!(answer, Ok(AppendEntriesResponse::Success)) {
+        serving.kept_vote.set(Some(vote));
+    }
     written(answer, wire::put_appended)
 }
 
-/// Answers as soon as the leader's claim was taken in: openraft would answer once everything that
-/// was accepted is on disk, and a slow disk would look like a lost follower.
+/// Answers as soon as the leader's claim was heard: openraft would answer once everything that was
+/// accepted is on disk, and a slow disk would look like a lost follower.
 ///
-/// Only for what tells the sender nothing of this node's log but that it has seen `vote`.
+/// Only for what tells the sender nothing of this node's log, and only once the claim itself is on
+/// disk: an earlier append under the same vote was answered by openraft.
 async fn heartbeat(
     serving: Serving,
     request: AppendEntriesRequest<Types>,
 ) -> Result<Bytes, String> {
-    let vote = request.vote;
-    let (sender, seen) = oneshot::channel();
-    let appended = std::pin::pin!(serving.group.answer_append(request));
-    // The core takes this up behind the append: by then the claim was accepted, or not.
+    let (vote, previous) = (request.vote, request.prev_log_id);
+    if serving.kept_vote.get() != Some(vote) {
+        return append(serving, request).await;
+    }
+    let (sender, heard) = oneshot::channel();
+    let appended = std::pin::pin!(append(serving.clone(), request));
+    // The core takes this up behind the append: by then the claim was accepted, or not. A log that
+    // ends before the leader's idea of it is for openraft to tell.
     let looked = std::pin::pin!(async {
         let asked = serving.group.raft.external_request(move |state| {
+            let heard = *state.vote_ref() == vote && previous.as_ref() <= state.log_ids.last();
             // The append may have been answered first.
-            let _ = sender.send(*state.vote_ref() == vote);
+            let _ = sender.send(heard);
         });
-        asked.await.is_ok() && seen.await == Ok(true)
+        asked.await.is_ok() && heard.await == Ok(true)
     });
-    let answer = match select(appended, looked).await {
+    match select(appended, looked).await {
         Either::Left((answer, _)) => answer,
         Either::Right((true, _)) => {
             serving.group.hear_leader();
-            Ok(AppendEntriesResponse::Success)
+            written(
+                Ok::<_, String>(AppendEntriesResponse::Success),
+                wire::put_appended,
+            )
         }
         Either::Right((false, appended)) => appended.await,
-    };
-    written(answer, wire::put_appended)
+    }
 }

@@ -7,10 +7,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::{FutureExt, LocalBoxFuture, join_all};
 
+use rand::RngExt;
+
+use super::connection::Reader;
+use super::handshake::Introduction;
+use super::lane::Lane;
 use super::*;
 use crate::address::NodeAddress;
 use crate::raft::tests::{MemoryLog, MemoryVotes, TestApplier};
-use crate::raft::{Group, GroupOptions};
+use crate::raft::types::{LogId, Membership, StoredMembership};
+use crate::raft::{Group, GroupOptions, wire};
 use crate::rt;
 use crate::rt::net::{self, Stream as Socket, run_test};
 
@@ -45,6 +51,7 @@ struct Node {
     transport: Transport,
     group: Group,
     echo: Rc<Echo>,
+    applier: Rc<TestApplier>,
     _folder: tempfile::TempDir,
 }
 
@@ -62,17 +69,22 @@ async fn listen(node_id: u64, peer_port: u16, secret: &[u8]) -> (Transport, temp
 
 impl Node {
     async fn start(node_id: u64, peer_port: u16, secret: &[u8]) -> Node {
-        let (transport, folder) = listen(node_id, peer_port, secret).await;
         let options = GroupOptions::single(node_id, "127.0.0.1:1");
+        Self::with(options, peer_port, secret).await
+    }
+
+    async fn with(options: GroupOptions, peer_port: u16, secret: &[u8]) -> Node {
+        let (transport, folder) = listen(options.node_id, peer_port, secret).await;
         let (log, votes, applier) = (MemoryLog::new(), MemoryVotes::new(), TestApplier::new());
         let peers = Rc::new(transport.clone());
-        let group = Group::start_with(options, log, votes, applier, peers).await;
+        let group = Group::start_with(options, log, votes, applier.clone(), peers).await;
         let (group, echo) = (group.unwrap(), Rc::new(Echo::default()));
         transport.serve(&group, echo.clone());
         Node {
             transport,
             group,
             echo,
+            applier,
             _folder: folder,
         }
     }
@@ -247,6 +259,153 @@ fn a_raft_lane_reaches_only_the_node_it_was_meant_for() {
         let asked = one.transport.pre_vote(&peer(2), request).await;
         assert!(asked.is_err());
         until(|| two.transport.counters().garbage_dropped == 1).await;
+        one.stop().await;
+        two.stop().await;
+    });
+}
+
+#[test]
+fn no_bytes_of_a_peer_stop_a_node() {
+    run_test(async {
+        let (one, two) = (Node::start(1, 0, b"").await, Node::start(2, 0, b"").await);
+        let at = format!("127.0.0.1:{}", two.transport.peer_port());
+        let mut rng = rand::rng();
+        for round in 0..400u64 {
+            let lane = [Lane::Votes, Lane::Entries, Lane::Bulk, Lane::Node][round as usize % 4];
+            let socket = Socket::connect(at.parse().unwrap()).await.unwrap();
+            let mut reader = Reader::new(socket.clone(), Rc::default());
+            let introduction = Introduction {
+                lane,
+                from: 1,
+                to: 2,
+            };
+            let let_in = handshake::present(&socket, &mut reader, b"", introduction).await;
+            assert_eq!(let_in.unwrap(), 2);
+            reader.admit(lane);
+            let mut bytes = Vec::new();
+            let kind = rng.random_range(0..12);
+            // Half of them are plausible to the first field and beyond.
+            let mut payload: Vec<u8> = (0..rng.random_range(0..200))
+                .map(|_| rng.random())
+                .collect();
+            if round % 2 == 0 && payload.len() > 20 {
+                payload[..20].fill(0);
+                (payload[0], payload[8], payload[16]) = (3, 1, 1);
+            }
+            frame::put_frame(&mut bytes, kind, round, |out| {
+                out.extend_from_slice(&payload)
+            });
+            if round % 8 == 7 {
+                bytes[5] ^= 1;
+            }
+            socket.send(bytes).await.0.unwrap();
+            // An answer, or the end of the connection.
+            let _ = net::within(Duration::from_millis(50), reader.next()).await;
+        }
+        assert!(two.transport.counters().garbage_dropped > 100);
+        assert_eq!(two.transport.counters().strangers_dropped, 0);
+        let call = one.transport.call(&two.address(), "still there".into());
+        assert_eq!(call.await, Ok("1: still there".into()));
+        assert_eq!(two.group.failure(), None);
+        one.stop().await;
+        two.stop().await;
+    });
+}
+
+/// A checkpoint at entry `index` of term 5 whose chunks are these, as long as they last.
+fn checkpoint(index: u64, chunks: Vec<std::io::Result<Bytes>>) -> Checkpoint {
+    let nodes = [1, 2].map(|id| (id, BasicNode::new("127.0.0.1:1")));
+    let membership = Membership::new(vec![[1].into()], std::collections::BTreeMap::from(nodes));
+    let position = |index| {
+        LogId::new(
+            LeaderId {
+                term: 5,
+                node_id: 1,
+            },
+            index,
+        )
+    };
+    let last_membership = StoredMembership::new(Some(position(1)), membership.unwrap());
+    Snapshot {
+        meta: wire::Meta {
+            last_log_id: Some(position(index)),
+            last_membership,
+        },
+        snapshot: futures::stream::iter(chunks).boxed_local(),
+    }
+}
+
+fn chunks(count: u8, bytes: usize) -> Vec<std::io::Result<Bytes>> {
+    let chunk = |number| Ok(Bytes::from(vec![number; bytes]));
+    (0..count).map(chunk).collect()
+}
+
+#[test]
+fn a_checkpoint_is_taken_over_only_where_its_chunks_are_the_same() {
+    run_test(async {
+        let one = Node::start(1, 0, b"").await;
+        let two = Node::with(GroupOptions::member(2, Vec::new()), 0, b"").await;
+        let peer = Peer {
+            id: 2,
+            address: two.address().to_string(),
+        };
+        let vote = Vote::new_committed(5, 1);
+        let install = |checkpoint| one.transport.install(&peer, vote, checkpoint);
+        let mut broken = chunks(3, 1000);
+        broken.push(Err(std::io::Error::other("the disk")));
+        assert!(install(checkpoint(9, broken)).await.is_err());
+        let kept = || two.transport.counters().checkpoint_bytes_received;
+        until(|| kept() == 3000).await;
+
+        // Other chunks under the same name: the beginning is forgotten, the next attempt is whole.
+        let error = install(checkpoint(9, chunks(5, 999))).await.unwrap_err();
+        assert!(error.to_string().contains("forgot"), "{error}");
+        let answer = install(checkpoint(9, chunks(5, 999))).await.unwrap();
+        assert_eq!(answer.vote, vote);
+        let installed: Vec<Bytes> = chunks(5, 999).into_iter().flatten().collect();
+        assert_eq!(two.applier.state(), installed);
+        assert_eq!(kept(), 3000 + 5 * 999);
+
+        // One that is there already is not sent again, and an empty one is one.
+        install(checkpoint(9, chunks(5, 999))).await.unwrap();
+        assert_eq!(kept(), 3000 + 5 * 999);
+        install(checkpoint(12, Vec::new())).await.unwrap();
+        assert!(two.applier.state().is_empty());
+        // A leader of the past is told so before it sends anything.
+        let old = Vote::new_committed(4, 1);
+        let mut past = checkpoint(20, chunks(1, 1));
+        past.meta.last_log_id = Some(LogId::new(
+            LeaderId {
+                term: 4,
+                node_id: 1,
+            },
+            20,
+        ));
+        let answer = one.transport.install(&peer, old, past).await.unwrap();
+        assert_eq!(answer.vote, vote);
+        assert_eq!(two.group.failure(), None);
+        one.stop().await;
+        two.stop().await;
+    });
+}
+
+#[test]
+fn a_checkpoint_keeps_to_its_pace() {
+    run_test(async {
+        let one = Node::start(1, 0, b"").await;
+        let two = Node::with(GroupOptions::member(2, Vec::new()), 0, b"").await;
+        let peer = Peer {
+            id: 2,
+            address: two.address().to_string(),
+        };
+        one.transport.set_checkpoint_bytes_per_second(1_000_000);
+        let begun = Instant::now();
+        let vote = Vote::new_committed(5, 1);
+        let sent = checkpoint(9, chunks(30, 10_000));
+        one.transport.install(&peer, vote, sent).await.unwrap();
+        let took = begun.elapsed();
+        assert!(took > Duration::from_millis(280), "{took:?}");
+        assert!(took < Duration::from_millis(900), "{took:?}");
         one.stop().await;
         two.stop().await;
     });

@@ -20,6 +20,7 @@ use crate::address::NodeAddress;
 use crate::error::Fatal;
 use crate::limits::PEER_SWEEP_MS;
 use crate::raft::Group;
+use crate::raft::types::Vote;
 use crate::rt::net::{self, Listener, Stream};
 
 /// What a node's transport needs to know.
@@ -66,6 +67,8 @@ pub(super) struct Shared {
 pub(super) struct Serving {
     pub group: Group,
     pub handler: Rc<dyn PeerHandler>,
+    /// The vote under which an append was answered last: it is on disk.
+    pub kept_vote: Rc<Cell<Option<Vote>>>,
 }
 
 impl Transport {
@@ -118,6 +121,7 @@ impl Transport {
         *self.0.serving.borrow_mut() = Some(Serving {
             group: group.clone(),
             handler,
+            kept_vote: Rc::default(),
         });
     }
 

@@ -7,6 +7,7 @@ mod applier;
 mod cluster;
 mod cost;
 mod lan;
+mod loopback;
 mod members;
 mod memory;
 mod nodes;
