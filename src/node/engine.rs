@@ -1,5 +1,7 @@
 //! One core's part of the node: its turns. What comes to it: `inbox`; what leaves: `outbox`.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -69,6 +71,8 @@ pub struct Engine {
     pub(super) standing: Standing,
     /// Until when what this node has was the newest that its leader had, Unix ms.
     pub(super) fresh_ms: u64,
+    /// A task waits for what the shard's keyspace is to be replaced with.
+    pub(super) supply_awaited: Rc<Cell<bool>>,
 }
 
 impl Engine {
@@ -112,6 +116,7 @@ impl Engine {
             serving: false,
             standing: Standing::default(),
             fresh_ms: 0,
+            supply_awaited: Rc::default(),
         }
     }
 

@@ -35,12 +35,14 @@ mod forward;
 mod front;
 mod gather;
 mod inbox;
+mod install;
 mod layout;
 mod message;
 mod outbox;
 mod queue;
 mod raft_reply;
 mod raft_side;
+mod replace;
 mod report;
 mod sequencer;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use futures::channel::oneshot;
 use futures::future::LocalBoxFuture;
 use futures::stream::StreamExt;
 
-use crate::checkpoint::{Origin, Store};
+use crate::checkpoint::{Origin, Store, Writer};
 use crate::clock;
 use crate::error::Unavailable;
 use crate::log::{Log, Position};
@@ -21,6 +21,7 @@ use crate::rt::{self, Parker};
 
 use super::change::change;
 use super::gather::{Answer, Question};
+use super::install::Incoming;
 use super::sequencer::Sequencer;
 use super::standing::{Proposer, Seat, Standing};
 use super::timed_log::Clockwork;
@@ -45,14 +46,18 @@ pub struct Raft {
 
 /// Joins the group to the sequencer, and checkpoints to both.
 pub struct Joint {
-    sequencer: Rc<Sequencer>,
-    store: Arc<Store>,
+    pub(super) sequencer: Rc<Sequencer>,
+    pub(super) store: Arc<Store>,
     /// The newest membership, opaque.
-    membership: RefCell<Bytes>,
+    pub(super) membership: RefCell<Bytes>,
     /// Shards that have not captured their part of the checkpoint under way, and who waits.
     capturing: RefCell<Option<Capturing>>,
-    shards: usize,
-    seed: u64,
+    /// A checkpoint that another node sends.
+    pub(super) incoming: Incoming,
+    /// A checkpoint is being made, from its beginning to its end.
+    writing: Cell<bool>,
+    pub(super) shards: usize,
+    pub(super) seed: u64,
     status: RefCell<Status>,
     clockwork: Rc<Clockwork>,
 }
@@ -60,7 +65,9 @@ pub struct Joint {
 struct Capturing {
     missing: usize,
     failed: Option<String>,
-    done: oneshot::Sender<Result<(), String>>,
+    /// Gone when the checkpoint was given up: the shards find that out.
+    writer: Option<Writer>,
+    done: oneshot::Sender<Result<Writer, String>>,
 }
 
 #[derive(Clone, Default)]
@@ -96,6 +103,8 @@ impl Joint {
             store,
             membership: RefCell::new(membership.unwrap_or_default().into()),
             capturing: RefCell::new(None),
+            incoming: Incoming::default(),
+            writing: Cell::new(false),
             shards,
             seed,
             status: RefCell::new(status),
@@ -114,12 +123,32 @@ impl Joint {
         if under_way.missing == 0
             && let Some(ended) = capturing.take()
         {
+            let given_up = || "it was given up for another node's".to_string();
+            let writer = ended.writer.ok_or_else(given_up);
             // Nobody waits any more when the group was stopped.
-            let _ = ended.done.send(ended.failed.map_or(Ok(()), Err));
+            let _ = ended.done.send(ended.failed.map_or(writer, Err));
         }
     }
 
+    /// Whether a checkpoint of the node's own is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writing.get()
+    }
+
+    /// Ends the shards' part of a checkpoint early. What is only being written goes on to its end.
+    pub(super) fn give_up_capture(&self) {
+        if let Some(under_way) = &mut *self.capturing.borrow_mut() {
+            under_way.writer = None;
+        }
+    }
+
+    /// The state is that of another node's checkpoint.
+    pub(super) fn note_installed(&self, index: u64) {
+        self.status.borrow_mut().last_index = index;
+    }
+
     async fn write_checkpoint(&self) -> io::Result<CheckpointMeta> {
+        self.give_up_incoming().await?;
         let position = self.sequencer.position();
         let origin = Origin {
             term: position.term,
@@ -130,17 +159,17 @@ impl Joint {
         };
         let writer = self.store.begin(origin)?;
         let (done, all_captured) = oneshot::channel();
-        let missing = self.shards;
+        self.sequencer.capture(writer.feeder());
         *self.capturing.borrow_mut() = Some(Capturing {
-            missing,
+            missing: self.shards,
             failed: None,
+            writer: Some(writer),
             done,
         });
-        self.sequencer.capture(writer.feeder());
         let captured = all_captured
             .await
             .unwrap_or(Err("the node is stopping".to_string()));
-        captured.map_err(io::Error::other)?;
+        let writer = captured.map_err(io::Error::other)?;
         let meta = writer.finish().await?;
         Ok(meta_of(&meta.origin))
     }
@@ -189,7 +218,10 @@ impl Applier for Joint {
         Box::pin(async move {
             let began_ms = clock::now_ms();
             self.status.borrow_mut().began_ms = Some(began_ms);
+            self.writing.set(true);
             let result = self.write_checkpoint().await;
+            self.writing.set(false);
+            self.incoming.own_ended();
             let mut status = self.status.borrow_mut();
             status.began_ms = None;
             status.last_failed = result.is_err();
@@ -212,14 +244,20 @@ impl Applier for Joint {
         Some((meta_of(&meta.origin), chunks.boxed_local()))
     }
 
-    /// A single voter is sent no snapshot; the cluster brings this.
-    fn install(
+    fn receive(
         &self,
-        _meta: CheckpointMeta,
-        _chunks: Chunks,
-    ) -> LocalBoxFuture<'_, io::Result<()>> {
-        let text = "this version takes no snapshots from other nodes";
-        Box::pin(async move { Err(io::Error::new(io::ErrorKind::Unsupported, text)) })
+        meta: CheckpointMeta,
+        chunks: Chunks,
+    ) -> LocalBoxFuture<'_, io::Result<Chunks>> {
+        Box::pin(self.receive_pieces(meta, chunks))
+    }
+
+    fn received(&self, meta: &CheckpointMeta) -> u64 {
+        self.pieces_of(meta)
+    }
+
+    fn install(&self, meta: CheckpointMeta, chunks: Chunks) -> LocalBoxFuture<'_, io::Result<()>> {
+        Box::pin(self.install_received(meta, chunks))
     }
 
     fn failed(&self, tag: u64, why: Unavailable) {
@@ -312,7 +350,8 @@ impl Raft {
     /// Starts a checkpoint when the log has grown past `log_bytes_max`, and past the size of the
     /// checkpoint before it: writing the whole image then costs no more than the log did.
     pub(super) fn checkpoint_when_due(&self, log_bytes_max: u64) {
-        let idle = self.joint.status.borrow().began_ms.is_none();
+        let idle =
+            self.joint.status.borrow().began_ms.is_none() && !self.joint.incoming.is_under_way();
         let image_bytes = self.joint.store.newest().map_or(0, |meta| meta.bytes);
         let due = self.log.bytes() > log_bytes_max.max(image_bytes)
             && self.sequencer.position().index > self.joint.status.borrow().last_index;

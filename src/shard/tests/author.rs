@@ -122,6 +122,7 @@ impl Author {
             payload: std::mem::take(&mut self.payload).into(),
             parts: std::mem::take(&mut self.parts),
             capture: None,
+            replace: None,
         });
         self.script.deliveries.push(delivery.clone());
         self.reference.deliver(delivery);
