@@ -54,6 +54,6 @@ pub use writer::{Feeder, Writer};
 #[cfg(test)]
 mod import_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod way_tests;

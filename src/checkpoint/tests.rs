@@ -25,7 +25,7 @@ use super::*;
 pub(super) type Model = BTreeMap<(u8, Vec<u8>), (Vec<u8>, u64, u64)>;
 
 /// Runs a future on this thread, which sleeps while it waits.
-pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
