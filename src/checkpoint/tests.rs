@@ -215,7 +215,7 @@ fn stamps(dir: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
 
 /// Copies `from` as it is at one moment, as a crash would leave it. `None` when it changed
 /// meanwhile.
-pub(super) fn copy_at_once(from: &Path, to: &Path) -> Option<PathBuf> {
+pub(crate) fn copy_at_once(from: &Path, to: &Path) -> Option<PathBuf> {
     // What an earlier try left behind is no part of this moment.
     let _ = std::fs::remove_dir_all(to);
     let before = stamps(from);

@@ -128,9 +128,9 @@ impl Joint {
         if self.incoming.is_under_way() {
             return Err(refused());
         }
-        if self.incoming.partial.take().is_some() {
-            self.store.idle().await;
-        }
+        drop(self.incoming.partial.take());
+        // What was written before may still be cleared away.
+        self.store.idle().await;
         // One may have begun to come meanwhile: it waits for this one's end.
         if self.incoming.is_under_way() {
             return Err(refused());

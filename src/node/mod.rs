@@ -36,6 +36,8 @@ mod front;
 mod gather;
 mod inbox;
 mod install;
+#[cfg(test)]
+mod install_tests;
 mod layout;
 mod message;
 mod outbox;

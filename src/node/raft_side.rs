@@ -123,10 +123,13 @@ impl Joint {
         if under_way.missing == 0
             && let Some(ended) = capturing.take()
         {
-            let given_up = || "it was given up for another node's".to_string();
-            let writer = ended.writer.ok_or_else(given_up);
+            let result = match (ended.writer, ended.failed) {
+                (None, _) => Err("it was given up for another node's".to_string()),
+                (Some(_), Some(why)) => Err(why),
+                (Some(writer), None) => Ok(writer),
+            };
             // Nobody waits any more when the group was stopped.
-            let _ = ended.done.send(ended.failed.map_or(writer, Err));
+            let _ = ended.done.send(result);
         }
     }
 
@@ -144,7 +147,10 @@ impl Joint {
 
     /// The state is that of another node's checkpoint.
     pub(super) fn note_installed(&self, index: u64) {
-        self.status.borrow_mut().last_index = index;
+        let mut status = self.status.borrow_mut();
+        status.last_index = index;
+        // One that gave way has not failed.
+        status.last_failed = false;
     }
 
     async fn write_checkpoint(&self) -> io::Result<CheckpointMeta> {
@@ -216,9 +222,12 @@ impl Applier for Joint {
         _position: Position,
     ) -> LocalBoxFuture<'_, io::Result<CheckpointMeta>> {
         Box::pin(async move {
+            if self.writing.replace(true) {
+                let why = "a checkpoint is being written already";
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
+            }
             let began_ms = clock::now_ms();
             self.status.borrow_mut().began_ms = Some(began_ms);
-            self.writing.set(true);
             let result = self.write_checkpoint().await;
             self.writing.set(false);
             self.incoming.own_ended();
