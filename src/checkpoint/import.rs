@@ -1,6 +1,5 @@
 //! A checkpoint that another node sends: its pieces checked and written as an image of this node.
 
-use std::fmt;
 use std::io;
 
 use bytes::Bytes;
@@ -28,15 +27,6 @@ pub struct Import {
     sealed: bool,
 }
 
-/// Why pieces could not be taken in.
-#[derive(Debug)]
-pub enum ImportError {
-    /// They stopped coming. More of them may be taken by the same [`Import`].
-    Stream(io::Error),
-    /// They cannot become a checkpoint, or the disk fails: the import is over.
-    Refused(io::Error),
-}
-
 impl Store {
     /// Begins to take in a checkpoint of another node, of the state at `origin`. Does not block.
     ///
@@ -56,38 +46,23 @@ impl Store {
 }
 
 impl Import {
-    /// Pieces taken so far: the number of the one that comes next.
-    pub fn pieces(&self) -> u64 {
-        self.joiner.pieces()
-    }
-
-    /// Whether every piece is in.
-    pub fn has_all(&self) -> bool {
-        self.ended
-    }
-
     /// Takes pieces until the last one is in, then makes the rows durable and compares them with
-    /// what the sender announced. The checkpoint before stays the newest. Pieces that were taken
-    /// before are passed over.
-    ///
-    /// Cancelled, no piece is lost but the one in hand: it may be sent again.
+    /// what the sender announced. The checkpoint before stays the newest.
     ///
     /// # Errors
-    /// See [`ImportError`].
+    /// When a piece is damaged or missing, or the disk fails: this can become no checkpoint.
     pub async fn take_all(
         &mut self,
         mut pieces: impl Stream<Item = io::Result<Bytes>> + Unpin,
-    ) -> Result<(), ImportError> {
+    ) -> io::Result<()> {
         while !self.ended {
             let Some(piece) = pieces.next().await else {
-                let why = "the checkpoint that was being received ends early";
-                let error = io::Error::new(io::ErrorKind::UnexpectedEof, why);
-                return Err(ImportError::Stream(error));
+                let why = "the checkpoint that is being received ends early";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
             };
-            let piece = piece.map_err(ImportError::Stream)?;
-            self.take(&piece).await.map_err(ImportError::Refused)?;
+            self.take(&piece?).await?;
         }
-        self.seal().await.map_err(ImportError::Refused)
+        self.seal().await
     }
 
     /// Takes the next piece, waiting for room. Cancelled, it was not taken.
@@ -102,7 +77,7 @@ impl Import {
         match joined.map_err(|error| bad_piece(number, &error))? {
             Joined::Head(head) => self.head = Some(head),
             Joined::End => self.ended = true,
-            Joined::Again | Joined::Part => {}
+            Joined::Part => {}
             Joined::Chunk(chunk) => {
                 self.feeder
                     .try_put(chunk)
@@ -152,20 +127,4 @@ fn bad_piece(number: u64, error: &ImageError) -> io::Error {
         error.0
     );
     io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-impl fmt::Display for ImportError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ImportError::Stream(error) | ImportError::Refused(error) => error.fmt(out),
-        }
-    }
-}
-
-impl From<ImportError> for io::Error {
-    fn from(error: ImportError) -> io::Error {
-        match error {
-            ImportError::Stream(error) | ImportError::Refused(error) => error,
-        }
-    }
 }

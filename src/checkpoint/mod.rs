@@ -44,7 +44,7 @@ mod supply;
 mod writer;
 
 pub use export::Export;
-pub use import::{Import, ImportError};
+pub use import::Import;
 pub use meta::{CheckpointMeta, Origin};
 pub use queue::Refused;
 pub use store::Store;

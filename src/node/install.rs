@@ -1,8 +1,7 @@
 //! Another node's checkpoint takes the place of this node's state.
 //!
 //! First it is received: written beside this node's own, checked, durable. Nothing of the node
-//! changes, and a connection that breaks costs nothing: what came is kept for the next try. Then
-//! it is installed: the manifest names it, every shard's keyspace is replaced at one delivery, and
+//! changes, and one that is damaged or does not come to its end costs nothing. Then it is installed: the manifest names it, every shard's keyspace is replaced at one delivery, and
 //! what is committed later is delivered behind that.
 //!
 //! A checkpoint of the node's own that is under way gives way to one that comes: it would be
@@ -19,7 +18,7 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::stream::{self, Stream, StreamExt};
 
-use crate::checkpoint::{Import, ImportError, Origin};
+use crate::checkpoint::{Import, Origin};
 use crate::raft::{CheckpointMeta, Chunks};
 
 use super::raft_side::Joint;
@@ -29,8 +28,6 @@ use super::raft_side::Joint;
 pub struct Incoming {
     /// It is being received or installed.
     busy: Cell<bool>,
-    /// What came before the pieces stopped.
-    partial: RefCell<Option<(CheckpointMeta, Import)>>,
     staged: Rc<Staged>,
     next_number: Cell<u64>,
     /// Who waits for the end of the node's own checkpoint.
@@ -76,16 +73,12 @@ impl Drop for Token {
     }
 }
 
-/// Keeps others from receiving; puts what came back in its place when the receiving ends early.
-struct Receiving<'j> {
-    incoming: &'j Incoming,
-    import: Option<(CheckpointMeta, Import)>,
-}
+/// Keeps others from receiving.
+struct Receiving<'j>(&'j Incoming);
 
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
-        *self.incoming.partial.borrow_mut() = self.import.take();
-        self.incoming.busy.set(false);
+        self.0.busy.set(false);
     }
 }
 
@@ -99,10 +92,7 @@ impl Incoming {
         if self.busy.replace(true) {
             return Err(refused());
         }
-        Ok(Receiving {
-            incoming: self,
-            import: None,
-        })
+        Ok(Receiving(self))
     }
 
     /// The node's own checkpoint has ended.
@@ -124,11 +114,10 @@ impl Joint {
     ///
     /// # Errors
     /// While one of another node is under way.
-    pub(super) async fn give_up_incoming(&self) -> io::Result<()> {
+    pub(super) async fn clear_the_way(&self) -> io::Result<()> {
         if self.incoming.is_under_way() {
             return Err(refused());
         }
-        drop(self.incoming.partial.take());
         // What was written before may still be cleared away.
         self.store.idle().await;
         // One may have begun to come meanwhile: it waits for this one's end.
@@ -150,14 +139,6 @@ impl Joint {
         let _ = end.await;
     }
 
-    /// How many pieces of this checkpoint came, in a try before: those need not be sent again.
-    pub(super) fn pieces_of(&self, meta: &CheckpointMeta) -> u64 {
-        match &*self.incoming.partial.borrow() {
-            Some((of, import)) if of == meta => import.pieces(),
-            _ => 0,
-        }
-    }
-
     /// Writes what another node sends beside this node's own checkpoint. Answers with a stream
     /// that stands for it, for [`Joint::install_received`].
     pub(super) async fn receive_pieces(
@@ -168,27 +149,15 @@ impl Joint {
         if self.incoming.staged.0.borrow().is_some() {
             return Err(refused());
         }
-        let mut receiving = self.incoming.begin()?;
-        let kept = self.incoming.partial.take().filter(|(of, _)| *of == meta);
-        let (_, import) = match kept {
-            Some(kept) => receiving.import.insert(kept),
-            None => {
-                self.give_up_own().await;
-                self.store.idle().await;
-                let import = self.store.import(self.origin_of(&meta))?;
-                receiving.import.insert((meta, import))
-            }
-        };
-        if let Err(error) = import.take_all(pieces).await {
-            if let ImportError::Refused(_) = error {
-                receiving.import = None;
-            }
-            return Err(error.into());
-        }
+        let _receiving = self.incoming.begin()?;
+        self.give_up_own().await;
+        self.store.idle().await;
+        let mut import = self.store.import(self.origin_of(&meta))?;
+        import.take_all(pieces).await?;
         let number = self.incoming.next_number.get();
         self.incoming.next_number.set(number + 1);
         let staged = self.incoming.staged.clone();
-        *staged.0.borrow_mut() = receiving.import.take().map(|(_, import)| (number, import));
+        *staged.0.borrow_mut() = Some((number, import));
         let token = Token {
             number,
             given: false,

@@ -154,7 +154,7 @@ impl Joint {
     }
 
     async fn write_checkpoint(&self) -> io::Result<CheckpointMeta> {
-        self.give_up_incoming().await?;
+        self.clear_the_way().await?;
         let position = self.sequencer.position();
         let origin = Origin {
             term: position.term,
@@ -259,10 +259,6 @@ impl Applier for Joint {
         chunks: Chunks,
     ) -> LocalBoxFuture<'_, io::Result<Chunks>> {
         Box::pin(self.receive_pieces(meta, chunks))
-    }
-
-    fn received(&self, meta: &CheckpointMeta) -> u64 {
-        self.pieces_of(meta)
     }
 
     fn install(&self, meta: CheckpointMeta, chunks: Chunks) -> LocalBoxFuture<'_, io::Result<()>> {

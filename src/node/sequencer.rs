@@ -180,13 +180,7 @@ impl Sequencer {
     /// of the log that is not met here: its outcome is uncertain.
     pub fn replace(&self, position: Position, supply: Arc<Supply>) {
         let mut state = self.state.borrow_mut();
-        state.position = position;
-        let State {
-            queue, outgoing, ..
-        } = &mut *state;
-        queue.take_sent(|item| {
-            outgoing.push_back(Outgoing::Refuse(item.local, Unavailable::Uncertain));
-        });
+        state.pass_over(position);
         state.deliver(None, Bytes::new(), Vec::new());
         if let Some(Outgoing::Deliver(delivery)) = state.outgoing.back_mut()
             && let Some(delivery) = Arc::get_mut(delivery)
@@ -446,6 +440,15 @@ impl State {
         self.entries.remove(place)
     }
 
+    /// Entries up to `position` will not be met: what was sent may be among them.
+    pub(super) fn pass_over(&mut self, position: Position) {
+        self.position = position;
+        let outgoing = &mut self.outgoing;
+        self.queue.take_sent(|item| {
+            outgoing.push_back(Outgoing::Refuse(item.local, Unavailable::Uncertain));
+        });
+    }
+
     /// What is lost since before `term` is not in the log: it may be sent again.
     fn decide(&mut self, term: u64) {
         if self.queue.decide(term) {
@@ -453,7 +456,7 @@ impl State {
         }
     }
 
-    fn failed(&mut self, tag: u64, why: &Unavailable) {
+    pub(super) fn failed(&mut self, tag: u64, why: &Unavailable) {
         let Some(entry) = self.take_entry(tag) else {
             return;
         };

@@ -76,12 +76,6 @@ pub trait Applier {
         Box::pin(ready(Ok(chunks)))
     }
 
-    /// How many chunks of this checkpoint an earlier [`receive`](Applier::receive) took before it
-    /// failed: the next may begin behind them, or with the first again.
-    fn received(&self, _meta: &CheckpointMeta) -> u64 {
-        0
-    }
-
     /// Replaces the whole state by a received checkpoint, durably, before it resolves. Applying
     /// goes on behind `meta.position`.
     ///
