@@ -4,10 +4,10 @@
 use std::io;
 use std::time::Instant;
 
-use openraft::errors::{Fatal as RaftFatal, RaftError};
+use openraft::errors::RaftError;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
 };
 
 use super::Group;

@@ -18,7 +18,6 @@ use crc32fast::Hasher;
 use futures::channel::oneshot;
 use futures::future::{FutureExt, LocalBoxFuture, Shared};
 use futures::stream::{self, StreamExt};
-use openraft::Raft;
 use openraft::raft::SnapshotResponse;
 use openraft::storage::Snapshot;
 
@@ -26,8 +25,8 @@ use super::counters::Counters;
 use super::sending::{Announced, Had};
 use super::serving::{Served, refuse, written};
 use crate::limits::{PEER_CHECKPOINT_KEPT_MS, PEER_CHUNK_BYTES_MAX};
+use crate::raft::Group;
 use crate::raft::applier::Chunks;
-use crate::raft::machine::Machine;
 use crate::raft::types::{LogId, Types, Vote};
 use crate::raft::wire::{self, Meta};
 use crate::rt;
@@ -71,13 +70,13 @@ impl Receiver {
     /// A sender is about to send a checkpoint, or the rest of it.
     pub(super) fn announce(
         self: Rc<Self>,
-        raft: Raft<Types, Machine>,
+        group: Group,
         connection: u64,
         vote: Vote,
         meta: Meta,
     ) -> Served {
         async move {
-            let announced = self.announced(&raft, connection, vote, meta).await?;
+            let announced = self.announced(&group, connection, vote, meta).await?;
             written(Ok::<_, String>(announced), |out, announced| {
                 announced.put(out);
             })
@@ -87,19 +86,19 @@ impl Receiver {
 
     async fn announced(
         &self,
-        raft: &Raft<Types, Machine>,
+        group: &Group,
         connection: u64,
         vote: Vote,
         meta: Meta,
     ) -> Result<Announced, String> {
-        let (own_vote, committed) = look(raft).await?;
+        let (own_vote, committed) = look(group).await?;
         if own_vote > vote {
             return Ok(Announced::Done(SnapshotResponse::new(own_vote)));
         }
         if meta.last_log_id <= committed {
             // Nothing of it is needed; openraft takes the leader's claim in and says so.
             let nothing = stream::empty().boxed_local();
-            let installed = install(raft, vote, meta, nothing).await;
+            let installed = install(group, vote, meta, nothing).await;
             return installed.map(Announced::Done);
         }
         let index = |id: Option<LogId>| id.map(|id| id.index);
@@ -169,12 +168,7 @@ impl Receiver {
     }
 
     /// Everything was sent, says the sender: installs it if that is what is here.
-    pub(super) fn install(
-        self: Rc<Self>,
-        raft: Raft<Types, Machine>,
-        connection: u64,
-        payload: Bytes,
-    ) -> Served {
+    pub(super) fn install(self: Rc<Self>, group: Group, connection: u64, payload: Bytes) -> Served {
         let Ok(sent) = Had::read(&payload) else {
             return refuse("an order to install without a count");
         };
@@ -196,7 +190,7 @@ impl Receiver {
         let (vote, meta) = (receiving.vote, receiving.meta.clone());
         let receiver = self.clone();
         let installing = async move {
-            let answer = install(&raft, vote, meta.clone(), chunks).await;
+            let answer = install(&group, vote, meta.clone(), chunks).await;
             receiver
                 .current
                 .borrow_mut()
@@ -283,26 +277,26 @@ async fn read_chunk(scratch: &Scratch, offset: u64) -> io::Result<Bytes> {
 }
 
 async fn install(
-    raft: &Raft<Types, Machine>,
+    group: &Group,
     vote: Vote,
     meta: Meta,
     snapshot: Chunks,
 ) -> Result<SnapshotResponse<Types>, String> {
     // Meanwhile more may have been committed; what contradicts it would stop the core.
-    let (_, committed) = look(raft).await?;
+    let (_, committed) = look(group).await?;
     let index = |id: Option<LogId>| id.map(|id| id.index);
     if meta.last_log_id > committed && index(meta.last_log_id) <= index(committed) {
         return Err("the checkpoint contradicts what is committed here".into());
     }
     let checkpoint = Snapshot { meta, snapshot };
-    let installed = raft.install_full_snapshot(vote, checkpoint).await;
-    installed.map_err(|fatal| fatal.to_string())
+    let installed = group.answer_install(vote, checkpoint).await;
+    installed.map_err(|error| error.to_string())
 }
 
 /// The group's vote, and what it knows to be committed and has.
-async fn look(raft: &Raft<Types, Machine>) -> Result<(Vote, Option<LogId>), String> {
+async fn look(group: &Group) -> Result<(Vote, Option<LogId>), String> {
     let (sender, looked) = oneshot::channel();
-    let asked = raft.external_request(move |state| {
+    let asked = group.raft.external_request(move |state| {
         // Whoever asked may be gone with its connection.
         let _ = sender.send((*state.vote_ref(), state.local_committed().copied()));
     });

@@ -255,12 +255,12 @@ impl Session {
                 let (vote, meta) = wire::checkpoint(&payload).map_err(content)?;
                 self.is_senders(vote)?;
                 let receiver = self.shared.receiver.clone();
-                receiver.announce(serving.group.raft, self.number, vote, meta)
+                receiver.announce(serving.group, self.number, vote, meta)
             }
             Kind::Chunk => self.shared.receiver.chunk(self.number, payload),
             Kind::Install => {
                 let receiver = self.shared.receiver.clone();
-                receiver.install(serving.group.raft, self.number, payload)
+                receiver.install(serving.group, self.number, payload)
             }
         })
     }
