@@ -181,6 +181,16 @@ impl Joint {
     }
 }
 
+/// A checkpoint of the node's own is under way, until this is dropped.
+struct Writing<'j>(&'j Joint);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.writing.set(false);
+        self.0.incoming.own_ended();
+    }
+}
+
 fn position_of(origin: &Origin) -> Position {
     Position {
         term: origin.term,
@@ -226,11 +236,11 @@ impl Applier for Joint {
                 let why = "a checkpoint is being written already";
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
             }
+            let writing = Writing(self);
             let began_ms = clock::now_ms();
             self.status.borrow_mut().began_ms = Some(began_ms);
             let result = self.write_checkpoint().await;
-            self.writing.set(false);
-            self.incoming.own_ended();
+            drop(writing);
             let mut status = self.status.borrow_mut();
             status.began_ms = None;
             status.last_failed = result.is_err();

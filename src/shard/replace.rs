@@ -33,8 +33,8 @@ impl Shard {
         // Its checkpoint was given up: the one that comes is newer.
         self.capture = None;
         let old = self.keyspace.take();
-        // Dropping a large keyspace takes long: not on this core's time.
-        std::thread::spawn(move || drop(old));
+        // Dropping a large keyspace takes long: not on this core's time, where a thread can be had.
+        let _ = std::thread::Builder::new().spawn(move || drop(old));
     }
 
     /// Whether the keyspace is being replaced.
