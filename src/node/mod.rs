@@ -38,6 +38,8 @@ mod inbox;
 mod install;
 #[cfg(test)]
 mod install_tests;
+#[cfg(test)]
+mod lagging_tests;
 mod layout;
 mod message;
 mod outbox;
