@@ -72,6 +72,7 @@ fn delivery(count: usize) -> Arc<Delivery> {
         payload: payload.into(),
         parts: vec![part],
         capture: None,
+        replace: None,
     })
 }
 

@@ -164,9 +164,18 @@ pub const CHECKPOINT_RUN_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of the chunks in which an image is read back.
 pub const CHECKPOINT_READ_BYTES: usize = 256 * 1024;
 
-/// Chunks of an image that wait to be sent to a follower: one is sent while the next is read.
-pub const CHECKPOINT_EXPORT_CHUNKS: usize = 4;
+/// Content bytes of one piece of an image on its way to another node: a whole chunk but for large
+/// values, and little enough that a transport sends it as one message.
+pub const CHECKPOINT_PIECE_BYTES: usize = 512 * 1024;
 
+/// Chunks of an image that wait for one shard of a running node that is given it: one is taken
+/// over while the next is read.
+pub const CHECKPOINT_SUPPLY_CHUNKS: usize = 4;
+
+/// Pieces of an image that wait to be sent to a follower: one is sent while the next is read.
+pub const CHECKPOINT_EXPORT_PIECES: usize = 4;
+
+const _: () = assert!(CHECKPOINT_READ_BYTES < CHECKPOINT_PIECE_BYTES);
 const _: () = assert!(CAPTURE_SLICE_BYTES * 8 <= CHECKPOINT_QUEUE_BYTES);
 
 /// Members of a cluster, learners included: each is one more copy that the leader sends, and more

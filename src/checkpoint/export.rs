@@ -1,5 +1,5 @@
-//! An image as a stream of chunks, for a follower: read on a thread of its own, taken on any
-//! executor.
+//! An image as a stream of pieces (`piece.rs`), for a follower: read on a thread of its own, taken
+//! on any executor.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,16 +11,17 @@ use bytes::Bytes;
 use futures::Stream;
 
 use crate::error::Fatal;
-use crate::limits::CHECKPOINT_EXPORT_CHUNKS;
+use crate::limits::CHECKPOINT_EXPORT_PIECES;
 
 use super::load::read;
 use super::meta::CheckpointMeta;
+use super::piece::{Cutter, Head};
 use super::shelf::Shelf;
 use super::store::Store;
 
-/// The content of one checkpoint, chunk by chunk. It stays that checkpoint's however long it is
+/// The content of one checkpoint, piece by piece. It stays that checkpoint's however long it is
 /// held, also when newer ones are written. Nothing is read before the first poll. An error is the
-/// last item; without one the image was whole.
+/// last item; the last piece says that the image was whole.
 pub struct Export {
     /// Until the first poll: what to read.
     start: Option<Reading>,
@@ -41,10 +42,10 @@ struct Pipe {
 
 #[derive(Default)]
 struct State {
-    chunks: VecDeque<Vec<u8>>,
+    pieces: VecDeque<Vec<u8>>,
     /// The reader is through: with an error, or at the end.
     end: Option<io::Result<()>>,
-    /// Nobody takes chunks any more.
+    /// Nobody takes pieces any more.
     dropped: bool,
     waiting: Option<Waker>,
 }
@@ -77,9 +78,9 @@ impl Stream for Export {
             self.pipe.close(Err(error));
         }
         let mut state = self.pipe.lock();
-        if let Some(chunk) = state.chunks.pop_front() {
+        if let Some(piece) = state.pieces.pop_front() {
             self.pipe.taken.notify_one();
-            return Poll::Ready(Some(Ok(chunk.into())));
+            return Poll::Ready(Some(Ok(piece.into())));
         }
         match &mut state.end {
             Some(end) => Poll::Ready(std::mem::replace(end, Ok(())).err().map(Err)),
@@ -104,15 +105,25 @@ impl Drop for Export {
 
 impl Reading {
     fn spawn(self, pipe: Arc<Pipe>) -> io::Result<()> {
-        let read = move || {
-            let sink = |_| |chunk| pipe.put(chunk);
-            let result = read(&self.shelf, &self.meta, &self.image, 1, sink, |_, _| {});
-            pipe.close(result.map_err(io::Error::other));
-        };
+        let read = move || pipe.close(self.read(&pipe).map_err(io::Error::other));
         std::thread::Builder::new()
             .name("checkpoint-export".into())
             .spawn(read)
             .map(drop)
+    }
+
+    fn read(&self, pipe: &Pipe) -> Result<(), Fatal> {
+        let head = Head {
+            digest: self.meta.digest,
+            bytes: self.meta.bytes,
+        };
+        // One shard is read by one thread: the lock is never waited for.
+        let cutter = Mutex::<Cutter>::default();
+        let cut = || cutter.lock().unwrap_or_else(PoisonError::into_inner);
+        pipe.put(cut().head(head))?;
+        let sink = |_| |chunk: Vec<u8>| cut().chunk(&chunk).try_for_each(|piece| pipe.put(piece));
+        read(&self.shelf, &self.meta, &self.image, 1, sink, |_, _| {})?;
+        pipe.put(cut().end())
     }
 }
 
@@ -121,10 +132,10 @@ impl Pipe {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a chunk over, waiting for room.
-    fn put(&self, chunk: Vec<u8>) -> Result<(), Fatal> {
+    /// Hands a piece over, waiting for room.
+    fn put(&self, piece: Vec<u8>) -> Result<(), Fatal> {
         let mut state = self.lock();
-        while state.chunks.len() >= CHECKPOINT_EXPORT_CHUNKS && !state.dropped {
+        while state.pieces.len() >= CHECKPOINT_EXPORT_PIECES && !state.dropped {
             state = self
                 .taken
                 .wait(state)
@@ -133,7 +144,7 @@ impl Pipe {
         if state.dropped {
             return Err(Fatal::Setup("nobody reads the checkpoint any more".into()));
         }
-        state.chunks.push_back(chunk);
+        state.pieces.push_back(piece);
         if let Some(waker) = state.waiting.take() {
             waker.wake();
         }

@@ -2,22 +2,25 @@
 //!
 //! | bytes | meaning |
 //! |---|---|
-//! | 1 | version of this layout, 1 |
+//! | 1 | version of this layout, 2 |
 //! | 1 | version of the chunks, [`CHUNK_VERSION`] |
 //! | 8 | generation |
 //! | 8, 8, 8 | term, leader, index |
 //! | 8 | seed of the tables |
 //! | 24 | digest, with the number of entries |
 //! | 8 | bytes of the rows |
+//! | 1 | 1 where it was received from another node, 0 where it was captured here |
 //! | 4, .. | length of the membership, the membership |
 //! | 8 | XXH3-64 of all before |
+//!
+//! Version 1 lacks the byte about where it came from: it was captured here.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::value::chunk::CHUNK_VERSION;
 use crate::value::{DIGEST_BYTES, Digest, ImageError, ImageReader};
 
-const MANIFEST_VERSION: u8 = 1;
+const MANIFEST_VERSION: u8 = 2;
 
 /// Where in the log an image stands, and what else of the node's state belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,6 +45,8 @@ pub struct CheckpointMeta {
     pub digest: Digest,
     /// Bytes of all rows, before the storage engine's own overhead.
     pub bytes: u64,
+    /// It came from another node: this node's log may end before it.
+    pub received: bool,
 }
 
 impl CheckpointMeta {
@@ -69,6 +74,7 @@ impl CheckpointMeta {
         }
         bytes.extend_from_slice(&self.digest.to_bytes());
         bytes.extend_from_slice(&self.bytes.to_le_bytes());
+        bytes.push(self.received as u8);
         bytes.extend_from_slice(&(origin.membership.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&origin.membership);
         bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
@@ -83,7 +89,8 @@ impl CheckpointMeta {
             return Err(ImageError("its checksum does not fit"));
         }
         let mut reader = ImageReader::new(content);
-        if (reader.byte()?, reader.byte()?) != (MANIFEST_VERSION, CHUNK_VERSION) {
+        let version = reader.byte()?;
+        if !(1..=MANIFEST_VERSION).contains(&version) || reader.byte()? != CHUNK_VERSION {
             return Err(ImageError("written by another version of quorate"));
         }
         let generation = reader.u64()?;
@@ -97,12 +104,14 @@ impl CheckpointMeta {
         let mut digest = [0; DIGEST_BYTES];
         digest.copy_from_slice(reader.take(DIGEST_BYTES)?);
         let bytes = reader.u64()?;
+        let received = version > 1 && reader.byte()? == 1;
         origin.membership = reader.field()?.to_vec();
         Ok(CheckpointMeta {
             origin,
             generation,
             digest: Digest::from_bytes(&digest),
             bytes,
+            received,
         })
     }
 }
@@ -115,9 +124,8 @@ pub(super) fn image_name(generation: u64) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_manifest_comes_back_or_is_refused() {
-        let meta = CheckpointMeta {
+    fn sample() -> CheckpointMeta {
+        CheckpointMeta {
             origin: Origin {
                 term: 3,
                 leader: 1,
@@ -128,7 +136,28 @@ mod tests {
             generation: 12,
             digest: Digest::from_bytes(&[7; DIGEST_BYTES]),
             bytes: 4096,
+            received: true,
+        }
+    }
+
+    #[test]
+    fn a_manifest_of_the_first_version_is_read() {
+        let meta = CheckpointMeta {
+            received: false,
+            ..sample()
         };
+        let mut bytes = meta.to_bytes();
+        bytes.truncate(bytes.len() - 8);
+        let received_at = 2 + 5 * 8 + DIGEST_BYTES + 8;
+        assert_eq!(bytes.remove(received_at), 0);
+        bytes[0] = 1;
+        bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
+        assert_eq!(CheckpointMeta::from_bytes(&bytes).unwrap(), meta);
+    }
+
+    #[test]
+    fn a_manifest_comes_back_or_is_refused() {
+        let meta = sample();
         let bytes = meta.to_bytes();
         assert_eq!(CheckpointMeta::from_bytes(&bytes).unwrap(), meta);
         for at in 0..bytes.len() {

@@ -12,9 +12,13 @@
 //! Rows are in the order of slots, each entry in a row of its own, so that a node with any number of
 //! shards, or a follower that takes over a range of slots, reads what it needs side by side.
 //!
+//! A checkpoint also comes from another node: an [`Export`] there, piece by piece (`piece.rs`), into
+//! an [`Import`] here, which writes an image like any other, and a [`Supply`] that hands it to the
+//! shards of the running node.
+//!
 //! Invariants
 //! - The storage engine blocks, so it is only called on the thread of the [`Store`] (`checkpoint`),
-//!   on the threads that a load or an export starts, and by [`Store::open`].
+//!   on the threads that a load, an export or a supply starts, and by [`Store::open`].
 //! - What waits for the thread is bounded in bytes ([`crate::limits::CHECKPOINT_QUEUE_BYTES`]);
 //!   who feeds it waits for room, without blocking.
 //! - Each row carries its checksum, an image its number of entries and its digest. An image that
@@ -27,22 +31,29 @@
 //! come; an entry's row can be found by its key for that, unless the entry is of several rows.
 
 mod export;
+mod import;
 mod load;
 mod meta;
+mod piece;
 mod press;
 mod queue;
 mod row;
 mod shelf;
 mod store;
+mod supply;
 mod writer;
 
 pub use export::Export;
+pub use import::Import;
 pub use meta::{CheckpointMeta, Origin};
 pub use queue::Refused;
 pub use store::Store;
+pub use supply::{Supplied, Supply};
 pub use writer::{Feeder, Writer};
 
 #[cfg(test)]
-mod tests;
+mod import_tests;
+#[cfg(test)]
+pub(crate) mod tests;
 #[cfg(test)]
 mod way_tests;

@@ -94,18 +94,20 @@ impl<'d> Press<'d> {
         Ok(())
     }
 
-    /// Makes the image durable.
+    /// Makes the image durable. A second call has nothing left to do.
     ///
     /// # Errors
     /// When it cannot be written, or when entries are missing.
-    pub fn complete(mut self) -> io::Result<Pressed> {
+    pub fn complete(&mut self) -> io::Result<Pressed> {
         if self.digest.entries() != self.announced {
             let (found, announced) = (self.digest.entries(), self.announced);
             return Err(io::Error::other(format!(
                 "{found} entries were captured of {announced}: this is a bug"
             )));
         }
-        self.write_run()?;
+        if !self.run.items.is_empty() {
+            self.write_run()?;
+        }
         Ok(Pressed {
             digest: self.digest,
             bytes: self.bytes,

@@ -11,6 +11,7 @@ use futures::channel::oneshot;
 
 use super::meta::CheckpointMeta;
 use crate::limits::CHECKPOINT_QUEUE_BYTES;
+use crate::value::Digest;
 
 /// Why a chunk was not taken.
 #[derive(Debug)]
@@ -24,9 +25,17 @@ pub enum Refused {
 /// Where the outcome of a checkpoint goes.
 pub(super) type Outcome = oneshot::Sender<io::Result<CheckpointMeta>>;
 
+/// What an image must come to, and where it is told whether it did.
+pub(super) struct Seal {
+    pub digest: Digest,
+    pub outcome: oneshot::Sender<io::Result<()>>,
+}
+
 /// What the thread gets.
 pub(super) enum Work {
     Chunk(Vec<u8>),
+    /// Every chunk is through: make the rows durable and compare them, and wait for the end.
+    Seal(Seal),
     /// Every chunk is through: complete the checkpoint.
     Finish(Outcome),
     Abort,
@@ -41,6 +50,8 @@ enum End {
 struct State {
     chunks: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// To be done behind the chunks.
+    seal: Option<Seal>,
     /// No more chunks will come.
     end: Option<End>,
     /// Nothing is taken any more, for this reason.
@@ -94,6 +105,18 @@ impl Queue {
         .await;
     }
 
+    /// Has the image made durable and compared behind the chunks that are in.
+    pub fn seal(&self, seal: Seal) {
+        let mut state = self.lock();
+        if state.failed.is_some() || state.end.is_some() {
+            // Nobody hears of it who does not wait any more.
+            let _ = seal.outcome.send(Err(state.failure()));
+            return;
+        }
+        state.seal = Some(seal);
+        self.arrived.notify_one();
+    }
+
     /// Ends the checkpoint behind the chunks that are in. Only the first end counts.
     pub fn finish(&self, outcome: Outcome) {
         self.end(End::Finish(outcome));
@@ -143,6 +166,9 @@ impl Queue {
                 state.wake_all();
                 return Work::Chunk(chunk);
             }
+            if let Some(seal) = state.seal.take() {
+                return Work::Seal(seal);
+            }
             match state.end.take() {
                 Some(End::Finish(outcome)) => return Work::Finish(outcome),
                 Some(End::Abort) => {
@@ -180,6 +206,8 @@ impl State {
     fn forget_chunks(&mut self) {
         self.chunks.clear();
         self.bytes = 0;
+        // Whoever waits for it hears that it was dropped.
+        self.seal = None;
     }
 
     fn wake_all(&mut self) {

@@ -123,7 +123,7 @@ impl Shelf {
         &self,
         (database, image): (&Database, &Keyspace),
         origin: Origin,
-        generation: u64,
+        (generation, received): (u64, bool),
         pressed: Pressed,
     ) -> io::Result<CheckpointMeta> {
         let meta = CheckpointMeta {
@@ -131,6 +131,7 @@ impl Shelf {
             generation,
             digest: pressed.digest,
             bytes: pressed.bytes,
+            received,
         };
         let manifest = database
             .keyspace(MANIFEST, KeyspaceCreateOptions::default)

@@ -1,13 +1,16 @@
 //! The store of checkpoints, and its thread.
 
+use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
 
 use crate::error::Fatal;
+use crate::value::Digest;
 
 use super::meta::{CheckpointMeta, Origin};
 use super::press::Press;
@@ -19,7 +22,7 @@ use super::writer::Writer;
 pub struct Store {
     shelf: Arc<Shelf>,
     jobs: Option<SyncSender<Job>>,
-    busy: Arc<AtomicBool>,
+    busy: Arc<Busy>,
     /// The checkpoint that is being written, if one is.
     current: Mutex<Weak<Queue>>,
     thread: Option<JoinHandle<()>>,
@@ -27,7 +30,26 @@ pub struct Store {
 
 struct Job {
     origin: Origin,
+    received: bool,
     queue: Arc<Queue>,
+}
+
+/// Whether a checkpoint is being written or cleared away, and who waits until none is.
+#[derive(Default)]
+struct Busy {
+    is: AtomicBool,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Busy {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        self.is.store(false, Ordering::Release);
+        self.waiting().drain(..).for_each(Waker::wake);
+    }
 }
 
 impl Store {
@@ -40,7 +62,7 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Store, Fatal> {
         let shelf = Arc::new(Shelf::open(dir)?);
         let generation = shelf.newest().map_or(0, |meta| meta.generation);
-        let busy = Arc::new(AtomicBool::new(false));
+        let busy = Arc::<Busy>::default();
         let (jobs, queue) = sync_channel(1);
         let thread = {
             let (shelf, busy) = (shelf.clone(), busy.clone());
@@ -63,13 +85,19 @@ impl Store {
     /// # Errors
     /// `WouldBlock` while another is being written or cleared away.
     pub fn begin(&self, origin: Origin) -> io::Result<Writer> {
-        if self.busy.swap(true, Ordering::AcqRel) {
+        self.begin_as(origin, false)
+    }
+
+    /// As [`Store::begin`]; `received` says that the content comes from another node.
+    pub(super) fn begin_as(&self, origin: Origin, received: bool) -> io::Result<Writer> {
+        if self.busy.is.swap(true, Ordering::AcqRel) {
             let why = "another checkpoint is being written";
             return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
         }
         let queue = Arc::new(Queue::default());
         let job = Job {
             origin,
+            received,
             queue: queue.clone(),
         };
         // The thread clears `busy` only when it is about to wait for the next job: there is room.
@@ -81,6 +109,21 @@ impl Store {
             return Ok(Writer::new(queue));
         }
         Err(io::Error::other("the checkpoint's thread has ended"))
+    }
+
+    /// Resolves when no checkpoint is being written or cleared away. Another may begin before the
+    /// caller does. Cancel-safe.
+    pub async fn idle(&self) {
+        poll_fn(|context| {
+            let mut waiting = self.busy.waiting();
+            // Looked at under the lock: the end wakes whoever is in the list by then.
+            if !self.busy.is.load(Ordering::Acquire) {
+                return Poll::Ready(());
+            }
+            waiting.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The newest complete checkpoint.
@@ -110,19 +153,19 @@ impl Drop for Store {
 }
 
 /// The thread: one checkpoint after the other, until the store is dropped.
-fn work(shelf: &Shelf, generation: u64, jobs: &Receiver<Job>, busy: &AtomicBool) {
+fn work(shelf: &Shelf, generation: u64, jobs: &Receiver<Job>, busy: &Busy) {
     for generation in generation + 1.. {
-        let Ok(Job { origin, queue }) = jobs.recv() else {
+        let Ok(job) = jobs.recv() else {
             return;
         };
         // Whatever happens, nobody waits for a thread that is gone.
         let _ending = Ending {
-            queue: &queue,
+            queue: &job.queue,
             busy,
         };
-        if let Err(error) = write(shelf, origin, generation, &queue) {
+        if let Err(error) = write(shelf, &job, generation) {
             tracing::warn!(%error, "the checkpoint could not be written; the one before stays");
-            queue.fail(&error);
+            job.queue.fail(&error);
             shelf.discard();
         }
         if let Err(error) = shelf.sweep() {
@@ -134,35 +177,62 @@ fn work(shelf: &Shelf, generation: u64, jobs: &Receiver<Job>, busy: &AtomicBool)
 
 struct Ending<'j> {
     queue: &'j Queue,
-    busy: &'j AtomicBool,
+    busy: &'j Busy,
 }
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.queue
             .fail(&io::Error::other("the checkpoint was ended"));
-        self.busy.store(false, Ordering::Release);
+        self.busy.end();
     }
 }
 
 /// One checkpoint, from its first chunk to its place in the manifest.
-fn write(shelf: &Shelf, origin: Origin, generation: u64, queue: &Queue) -> io::Result<()> {
+fn write(shelf: &Shelf, job: &Job, generation: u64) -> io::Result<()> {
     let (database, image) = shelf.create_image(generation)?;
     let mut press = Press::new(&image);
     let outcome = loop {
-        match queue.take() {
+        match job.queue.take() {
             Work::Chunk(chunk) => press.chunk(chunk)?,
+            Work::Seal(seal) => {
+                let sealed = sealed(&mut press, seal.digest);
+                let failure = copied(&sealed);
+                // Who does not wait any more gives the checkpoint up, too.
+                let _ = seal.outcome.send(sealed);
+                failure.map_or(Ok(()), Err)?;
+            }
             Work::Finish(outcome) => break outcome,
             Work::Abort => return Ok(()),
         }
     };
-    let result = press
-        .complete()
-        .and_then(|pressed| shelf.publish((&database, &image), origin, generation, pressed));
-    let failure = result
-        .as_ref()
-        .err()
-        .map(|error| io::Error::new(error.kind(), error.to_string()));
+    let result = press.complete().and_then(|pressed| {
+        let kind = (generation, job.received);
+        shelf.publish((&database, &image), job.origin.clone(), kind, pressed)
+    });
+    let failure = copied(&result);
     let _ = outcome.send(result);
     failure.map_or(Ok(()), Err)
+}
+
+/// Makes the rows durable, and refuses them where they are not what the sender had.
+fn sealed(press: &mut Press<'_>, digest: Digest) -> io::Result<()> {
+    let pressed = press.complete()?;
+    if pressed.digest == digest {
+        return Ok(());
+    }
+    let what = format!(
+        "the checkpoint that was received has {} entries with digest {}; {} with {digest} were \
+         announced",
+        pressed.digest.entries(),
+        pressed.digest,
+        digest.entries()
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidData, what))
+}
+
+/// The error of a result, for a second place that wants it.
+fn copied<T>(result: &io::Result<T>) -> Option<io::Error> {
+    let error = result.as_ref().err()?;
+    Some(io::Error::new(error.kind(), error.to_string()))
 }

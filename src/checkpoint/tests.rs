@@ -22,10 +22,10 @@ use crate::value::{Text, Value};
 use super::queue::{Queue, Work};
 use super::*;
 
-type Model = BTreeMap<(u8, Vec<u8>), (Vec<u8>, u64, u64)>;
+pub(super) type Model = BTreeMap<(u8, Vec<u8>), (Vec<u8>, u64, u64)>;
 
 /// Runs a future on this thread, which sleeps while it waits.
-pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -43,7 +43,7 @@ pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-fn origin(index: u64) -> Origin {
+pub(super) fn origin(index: u64) -> Origin {
     Origin {
         term: 2,
         leader: 1,
@@ -60,7 +60,7 @@ fn image_of(value: &[u8]) -> Vec<u8> {
 }
 
 /// Entries of all sizes: several rows long, with keys too long for one, empty ones.
-fn model(seed: u64, entries: u64) -> Model {
+pub(super) fn model(seed: u64, entries: u64) -> Model {
     let mut model = Model::new();
     for n in 0..entries {
         let value = format!("value {n} of {seed}").repeat((n % 7) as usize);
@@ -129,14 +129,14 @@ pub(super) fn begin(store: &Store, index: u64) -> Writer {
     }
 }
 
-fn write(store: &Store, index: u64, model: &Model, shards: usize) -> CheckpointMeta {
+pub(super) fn write(store: &Store, index: u64, model: &Model, shards: usize) -> CheckpointMeta {
     let writer = begin(store, index);
     feed(&writer, model, shards);
     wait(writer.finish()).unwrap()
 }
 
 /// Loads for `shards` shards and checks that each key comes once, to its shard.
-fn load(store: &Store, shards: usize) -> Result<Option<(CheckpointMeta, Model)>, Fatal> {
+pub(super) fn load(store: &Store, shards: usize) -> Result<Option<(CheckpointMeta, Model)>, Fatal> {
     let all = Mutex::new(Model::new());
     let tombstones = Mutex::new(BTreeMap::new());
     let last = Mutex::new((0, 0));
@@ -185,7 +185,7 @@ fn load(store: &Store, shards: usize) -> Result<Option<(CheckpointMeta, Model)>,
     Ok(Some((loaded, all)))
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().flatten() {
         let target = to.join(entry.file_name());
@@ -215,7 +215,7 @@ fn stamps(dir: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
 
 /// Copies `from` as it is at one moment, as a crash would leave it. `None` when it changed
 /// meanwhile.
-fn copy_at_once(from: &Path, to: &Path) -> Option<PathBuf> {
+pub(crate) fn copy_at_once(from: &Path, to: &Path) -> Option<PathBuf> {
     // What an earlier try left behind is no part of this moment.
     let _ = std::fs::remove_dir_all(to);
     let before = stamps(from);
@@ -490,22 +490,20 @@ fn an_export_is_one_checkpoint_and_makes_one_elsewhere() {
     assert!(wait(cut.next()).unwrap().is_ok());
     drop((unread, cut));
     let follower = Store::open(elsewhere.path()).unwrap();
-    let writer = begin(&follower, meta.origin.index);
-    let feeder = writer.feeder();
-    wait(feeder.put(wait(export.next()).unwrap().unwrap().into())).unwrap();
+    let mut import = follower.import(meta.origin.clone()).unwrap();
+    wait(import.take(&wait(export.next()).unwrap().unwrap())).unwrap();
     // It goes on while it is superseded.
     for index in 6..9 {
         write(&store, index, &second, 2);
     }
-    while let Some(chunk) = wait(export.next()) {
-        wait(feeder.put(chunk.unwrap().into())).unwrap();
-    }
-    let copied = wait(writer.finish()).unwrap();
+    wait(import.take_all(export)).unwrap();
+    let copied = wait(import.finish()).unwrap();
     assert_eq!((copied.digest, &copied.origin), (meta.digest, &meta.origin));
+    assert!(copied.received && !meta.received);
     assert!(load(&follower, 2).unwrap().unwrap().1 == first);
     let mut bytes = 0;
-    while let Some(chunk) = wait(late.next()) {
-        bytes += chunk.unwrap().len() as u64;
+    while let Some(piece) = wait(late.next()) {
+        bytes += piece.unwrap().len() as u64;
     }
     assert!(bytes > meta.bytes / 2);
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use futures::channel::oneshot;
 
+use crate::value::Digest;
+
 use super::meta::CheckpointMeta;
-use super::queue::{Queue, Refused};
+use super::queue::{Queue, Refused, Seal};
 
 /// A checkpoint that is being written. Dropped without [`Writer::finish`] it is given up.
 pub struct Writer {
@@ -33,6 +35,18 @@ impl Writer {
         Feeder {
             queue: self.queue.clone(),
         }
+    }
+
+    /// Makes what was fed durable and compares it with `digest`; only [`Writer::finish`] puts it
+    /// in the place of the checkpoint before. Nothing may be fed behind it.
+    ///
+    /// # Errors
+    /// The reason why it could not be written, or that it is not what it should be.
+    pub(super) async fn seal(&self, digest: Digest) -> io::Result<()> {
+        let (outcome, done) = oneshot::channel();
+        self.queue.seal(Seal { digest, outcome });
+        done.await
+            .unwrap_or_else(|_| Err(io::Error::other("the checkpoint was given up")))
     }
 
     /// Completes the checkpoint once what was fed is written and synced. To be called when every

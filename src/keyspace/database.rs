@@ -69,6 +69,15 @@ impl Database {
         }
     }
 
+    /// An empty database of the same order, which goes on counting look-ups.
+    pub(super) fn successor(&self) -> Self {
+        Database {
+            hits: self.hits.clone(),
+            misses: self.misses.clone(),
+            ..Database::new(self.seed)
+        }
+    }
+
     /// Keys, those past their expiry but not yet removed included (as Redis' DBSIZE).
     pub fn len(&self) -> usize {
         self.table.len()

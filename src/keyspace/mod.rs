@@ -60,6 +60,15 @@ impl Keyspace {
         self.databases.iter()
     }
 
+    /// Takes everything out, leaving an empty keyspace with tables of the same order; a capture
+    /// under way goes with it. O(databases); to drop what was taken takes time in proportion to it.
+    pub fn take(&mut self) -> Keyspace {
+        let empty = self.databases.iter().map(Database::successor).collect();
+        Keyspace {
+            databases: std::mem::replace(&mut self.databases, empty),
+        }
+    }
+
     /// Exchanges two databases (`SWAPDB`). O(1).
     pub fn swap(&mut self, a: usize, b: usize) {
         self.databases.swap(a, b);

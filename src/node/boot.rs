@@ -335,7 +335,8 @@ impl Seat {
 const SEED: u64 = 0x5EED_0F9A_7E5C_A95E;
 
 /// Whether log and checkpoint make one history: what a checkpoint holds was in the log before, and
-/// goes from the log only then.
+/// goes from the log only then. One that another node sent was not: until the log behind it is
+/// forgotten, the log ends anywhere before it.
 fn check_joined(
     log: &dyn Log,
     checkpoint_index: u64,
@@ -388,9 +389,11 @@ fn open_log(config: &Config, store: &Store) -> Result<(Rc<dyn Log>, bool), Fatal
     let directory = config.dir().join("log");
     let log_is_new = !directory.exists();
     let (log, recovery) = log::open(&directory, backend, log_options, &mut progress)?;
-    let checkpoint_index = store.newest().map_or(0, |meta| meta.origin.index);
+    let newest = store.newest();
+    let checkpoint_index = newest.as_ref().map_or(0, |meta| meta.origin.index);
     // Only a machine crash takes the end of a log.
-    let may_be_shorter = recovery.boot_changed && !log_is_new;
+    let received = newest.is_some_and(|meta| meta.received);
+    let may_be_shorter = (recovery.boot_changed || received) && !log_is_new;
     check_joined(&*log, checkpoint_index, may_be_shorter, config.dir())?;
     Ok((log, recovery.acknowledged_may_be_lost))
 }

@@ -56,6 +56,7 @@ impl<F: Front> Core<F> {
             busy |= self.engine.receive(&mut self.front);
             busy |= self.engine.capture_turn(&mut self.front, &self.parker);
             busy |= self.engine.slot_scan_turn();
+            busy |= self.engine.replace_turn(&mut self.front, &self.parker);
             busy |= self.front.resume(&self.ring, &mut self.engine);
             if self.engine.take_open() {
                 self.front.open(&self.ring);

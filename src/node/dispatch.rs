@@ -255,7 +255,7 @@ impl Engine {
         }
         let alone = self.layout.shards == 1 && !client.has_ordered() && self.reads_now(client);
         match &mut self.shard {
-            Some(own) if alone => {
+            Some(own) if alone && own.is_free() => {
                 let session = &client.session;
                 let resp3 = session.protocol == crate::resp::Protocol::Resp3;
                 let mut context = own.context(session.db as usize, self.now_ms, resp3);

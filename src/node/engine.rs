@@ -1,5 +1,7 @@
 //! One core's part of the node: its turns. What comes to it: `inbox`; what leaves: `outbox`.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -69,6 +71,8 @@ pub struct Engine {
     pub(super) stand: Stand,
     /// A follower answers where the leader is, instead of asking it.
     pub(super) redirects: bool,
+    /// A task waits for what the shard's keyspace is to be replaced with.
+    pub(super) supply_awaited: Rc<Cell<bool>>,
 }
 
 impl Engine {
@@ -112,6 +116,7 @@ impl Engine {
             open: false,
             serving: false,
             stand: Stand::default(),
+            supply_awaited: Rc::default(),
         }
     }
 

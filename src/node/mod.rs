@@ -36,6 +36,11 @@ mod forward;
 mod front;
 mod gather;
 mod inbox;
+mod install;
+#[cfg(test)]
+mod install_tests;
+#[cfg(test)]
+mod lagging_tests;
 mod layout;
 mod message;
 mod outbox;
@@ -43,6 +48,7 @@ mod queue;
 mod raft_reply;
 mod raft_side;
 mod relay;
+mod replace;
 mod report;
 mod sequencer;
 #[cfg(test)]

@@ -233,6 +233,16 @@ impl Queue {
         any
     }
 
+    /// Takes out every batch that was sent and has not come to its end.
+    pub fn take_sent(&mut self, mut sent: impl FnMut(Item)) {
+        for item in std::mem::take(&mut self.0) {
+            match item.way {
+                Way::Waiting | Way::Reads { .. } => self.0.push_back(item),
+                Way::Proposed(_) | Way::Forwarded { .. } | Way::Lost { .. } => sent(item),
+            }
+        }
+    }
+
     /// Takes out what was handed over before `since_ms`.
     pub fn expire(&mut self, since_ms: u64, mut expired: impl FnMut(Item)) {
         let is_due = |item: &Item| item.since_ms < since_ms;

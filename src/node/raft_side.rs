@@ -11,7 +11,7 @@ use futures::channel::oneshot;
 use futures::future::LocalBoxFuture;
 use futures::stream::StreamExt;
 
-use crate::checkpoint::{Origin, Store};
+use crate::checkpoint::{Origin, Store, Writer};
 use crate::clock;
 use crate::error::Unavailable;
 use crate::log::{Log, Position};
@@ -22,6 +22,7 @@ use crate::rt::{self, Parker};
 
 use super::cluster::Cluster;
 use super::gather::{Answer, Question};
+use super::install::Incoming;
 use super::sequencer::Sequencer;
 use super::standing::{Proposer, Seat, Standing};
 use super::timed_log::Clockwork;
@@ -48,14 +49,18 @@ pub struct Raft {
 
 /// Joins the group to the sequencer, and checkpoints to both.
 pub struct Joint {
-    sequencer: Rc<Sequencer>,
-    store: Arc<Store>,
+    pub(super) sequencer: Rc<Sequencer>,
+    pub(super) store: Arc<Store>,
     /// The newest membership, opaque.
-    membership: RefCell<Bytes>,
+    pub(super) membership: RefCell<Bytes>,
     /// Shards that have not captured their part of the checkpoint under way, and who waits.
     capturing: RefCell<Option<Capturing>>,
-    shards: usize,
-    seed: u64,
+    /// A checkpoint that another node sends.
+    pub(super) incoming: Incoming,
+    /// A checkpoint is being made, from its beginning to its end.
+    writing: Cell<bool>,
+    pub(super) shards: usize,
+    pub(super) seed: u64,
     status: RefCell<Status>,
     clockwork: Rc<Clockwork>,
 }
@@ -63,7 +68,9 @@ pub struct Joint {
 struct Capturing {
     missing: usize,
     failed: Option<String>,
-    done: oneshot::Sender<Result<(), String>>,
+    /// Gone when the checkpoint was given up: the shards find that out.
+    writer: Option<Writer>,
+    done: oneshot::Sender<Result<Writer, String>>,
 }
 
 #[derive(Clone, Default)]
@@ -99,6 +106,8 @@ impl Joint {
             store,
             membership: RefCell::new(membership.unwrap_or_default().into()),
             capturing: RefCell::new(None),
+            incoming: Incoming::default(),
+            writing: Cell::new(false),
             shards,
             seed,
             status: RefCell::new(status),
@@ -117,12 +126,38 @@ impl Joint {
         if under_way.missing == 0
             && let Some(ended) = capturing.take()
         {
+            let result = match (ended.writer, ended.failed) {
+                (None, _) => Err("it was given up for another node's".to_string()),
+                (Some(_), Some(why)) => Err(why),
+                (Some(writer), None) => Ok(writer),
+            };
             // Nobody waits any more when the group was stopped.
-            let _ = ended.done.send(ended.failed.map_or(Ok(()), Err));
+            let _ = ended.done.send(result);
         }
     }
 
+    /// Whether a checkpoint of the node's own is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writing.get()
+    }
+
+    /// Ends the shards' part of a checkpoint early. What is only being written goes on to its end.
+    pub(super) fn give_up_capture(&self) {
+        if let Some(under_way) = &mut *self.capturing.borrow_mut() {
+            under_way.writer = None;
+        }
+    }
+
+    /// The state is that of another node's checkpoint.
+    pub(super) fn note_installed(&self, index: u64) {
+        let mut status = self.status.borrow_mut();
+        status.last_index = index;
+        // One that gave way has not failed.
+        status.last_failed = false;
+    }
+
     async fn write_checkpoint(&self) -> io::Result<CheckpointMeta> {
+        self.clear_the_way().await?;
         let position = self.sequencer.position();
         let origin = Origin {
             term: position.term,
@@ -133,19 +168,29 @@ impl Joint {
         };
         let writer = self.store.begin(origin)?;
         let (done, all_captured) = oneshot::channel();
-        let missing = self.shards;
+        self.sequencer.capture(writer.feeder());
         *self.capturing.borrow_mut() = Some(Capturing {
-            missing,
+            missing: self.shards,
             failed: None,
+            writer: Some(writer),
             done,
         });
-        self.sequencer.capture(writer.feeder());
         let captured = all_captured
             .await
             .unwrap_or(Err("the node is stopping".to_string()));
-        captured.map_err(io::Error::other)?;
+        let writer = captured.map_err(io::Error::other)?;
         let meta = writer.finish().await?;
         Ok(meta_of(&meta.origin))
+    }
+}
+
+/// A checkpoint of the node's own is under way, until this is dropped.
+struct Writing<'j>(&'j Joint);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.writing.set(false);
+        self.0.incoming.own_ended();
     }
 }
 
@@ -190,9 +235,15 @@ impl Applier for Joint {
         _position: Position,
     ) -> LocalBoxFuture<'_, io::Result<CheckpointMeta>> {
         Box::pin(async move {
+            if self.writing.replace(true) {
+                let why = "a checkpoint is being written already";
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
+            }
+            let writing = Writing(self);
             let began_ms = clock::now_ms();
             self.status.borrow_mut().began_ms = Some(began_ms);
             let result = self.write_checkpoint().await;
+            drop(writing);
             let mut status = self.status.borrow_mut();
             status.began_ms = None;
             status.last_failed = result.is_err();
@@ -215,14 +266,16 @@ impl Applier for Joint {
         Some((meta_of(&meta.origin), chunks.boxed_local()))
     }
 
-    /// A single voter is sent no snapshot; the cluster brings this.
-    fn install(
+    fn receive(
         &self,
-        _meta: CheckpointMeta,
-        _chunks: Chunks,
-    ) -> LocalBoxFuture<'_, io::Result<()>> {
-        let text = "this version takes no snapshots from other nodes";
-        Box::pin(async move { Err(io::Error::new(io::ErrorKind::Unsupported, text)) })
+        meta: CheckpointMeta,
+        chunks: Chunks,
+    ) -> LocalBoxFuture<'_, io::Result<Chunks>> {
+        Box::pin(self.receive_pieces(meta, chunks))
+    }
+
+    fn install(&self, meta: CheckpointMeta, chunks: Chunks) -> LocalBoxFuture<'_, io::Result<()>> {
+        Box::pin(self.install_received(meta, chunks))
     }
 
     fn failed(&self, tag: u64, why: Unavailable) {
@@ -321,7 +374,8 @@ impl Raft {
     /// Starts a checkpoint when the log has grown past `log_bytes_max`, and past the size of the
     /// checkpoint before it: writing the whole image then costs no more than the log did.
     pub(super) fn checkpoint_when_due(&self, log_bytes_max: u64) {
-        let idle = self.joint.status.borrow().began_ms.is_none();
+        let idle =
+            self.joint.status.borrow().began_ms.is_none() && !self.joint.incoming.is_under_way();
         let image_bytes = self.joint.store.newest().map_or(0, |meta| meta.bytes);
         let due = self.log.bytes() > log_bytes_max.max(image_bytes)
             && self.sequencer.position().index > self.joint.status.borrow().last_index;

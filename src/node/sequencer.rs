@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::checkpoint::Feeder;
+use crate::checkpoint::{Feeder, Supply};
 use crate::clock;
 use crate::command::Rng;
 use crate::error::Unavailable;
@@ -156,6 +156,24 @@ impl Sequencer {
         {
             delivery.capture = Some(feeder);
         }
+        drop(state);
+        self.parker.notify();
+    }
+
+    /// Has every shard replace its keyspace by its part of a checkpoint of the state at `position`.
+    /// What is committed from here on stands behind it. A batch that was sent may be in the part
+    /// of the log that is not met here: its outcome is uncertain.
+    pub fn replace(&self, position: Position, supply: Arc<Supply>) {
+        let mut state = self.state.borrow_mut();
+        state.pass_over(position);
+        state.deliver(None, Bytes::new(), Vec::new());
+        if let Some(Outgoing::Deliver(delivery)) = state.outgoing.back_mut()
+            && let Some(delivery) = Arc::get_mut(delivery)
+        {
+            delivery.replace = Some(supply);
+        }
+        state.deliver_reads();
+        state.fresh = true;
         drop(state);
         self.parker.notify();
     }
@@ -432,6 +450,15 @@ impl State {
         self.entries.remove(place)
     }
 
+    /// Entries up to `position` will not be met: what was sent may be among them.
+    pub(super) fn pass_over(&mut self, position: Position) {
+        self.position = position;
+        let outgoing = &mut self.outgoing;
+        self.queue.take_sent(|item| {
+            outgoing.push_back(Outgoing::Refuse(item.local, Unavailable::Uncertain));
+        });
+    }
+
     /// What is lost since before `term` is not in the log: it may be sent again.
     fn decide(&mut self, term: u64) {
         if self.queue.decide(term) {
@@ -528,6 +555,7 @@ impl State {
             payload,
             parts,
             capture: None,
+            replace: None,
         };
         self.outgoing
             .push_back(Outgoing::Deliver(Arc::new(delivery)));

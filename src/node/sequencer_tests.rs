@@ -97,3 +97,47 @@ fn entries_read_back_however_many_batches_wait() {
         assert!(answered.iter().copied().eq(0..batches), "{batches} batches");
     }
 }
+
+/// A checkpoint of another node may hold a batch that was sent: it is neither sent again nor said
+/// to have failed. What was not sent goes on.
+#[test]
+fn what_a_checkpoint_may_hold_is_uncertain() {
+    let (mut state, group) = (State::new(7), Taken::default());
+    let seat = Seat::Leader { has_quorum: true };
+    let standing = Standing { term: 1, seat };
+    for number in [0, 8, 1] {
+        state.submit(batch(number), 1);
+    }
+    state.look(standing);
+    assert!(state.propose(&group));
+    // The lead was lost, and with it what was known of the first two.
+    let (tag, _) = group.0.take()[0];
+    for number in [16, 3] {
+        state.submit(batch(number), 1);
+    }
+    state.pass_over(Position {
+        term: 5,
+        leader: 9,
+        index: 1000,
+    });
+    let refused = state.outgoing.drain(..).map(|outgoing| match outgoing {
+        Outgoing::Refuse(local, why) => (local.origin, why),
+        Outgoing::Deliver(_) => panic!("nothing was applied"),
+    });
+    let refused: Vec<(usize, Unavailable)> = refused.collect();
+    let uncertain = |number| (number, Unavailable::Uncertain);
+    assert_eq!(refused, [uncertain(0), uncertain(8)]);
+    state.failed(tag, &Unavailable::Uncertain);
+    assert!(state.propose(&group), "what waited is proposed");
+    let sent = group.0.take();
+    let [(_, payload)] = &sent[..] else {
+        panic!("one entry");
+    };
+    let parts = entry::parts(payload).unwrap();
+    assert!(
+        parts
+            .iter()
+            .map(|(_, range)| payload[range.clone()].to_vec())
+            .eq([written(16)])
+    );
+}

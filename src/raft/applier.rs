@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use futures::future::LocalBoxFuture;
+use futures::future::{LocalBoxFuture, ready};
 use futures::stream::LocalBoxStream;
 
 use crate::error::Unavailable;
@@ -59,6 +59,22 @@ pub trait Applier {
     /// begins. The content has to stay that checkpoint's however long reading it takes. Nothing is
     /// read before the first chunk is asked for.
     fn export(&self) -> Option<(CheckpointMeta, Chunks)>;
+
+    /// Takes in a checkpoint that another node sends, beside the state, which does not change.
+    /// What this resolves to stands for it, for [`install`](Applier::install); dropped instead,
+    /// the checkpoint is given up. Where nothing is done here, it is received while it is
+    /// installed.
+    ///
+    /// # Errors
+    /// It did not come to its end, or is damaged, or the disk fails: nothing has changed, and the
+    /// group goes on. One at a time: `WouldBlock` for another.
+    fn receive(
+        &self,
+        _meta: CheckpointMeta,
+        chunks: Chunks,
+    ) -> LocalBoxFuture<'_, io::Result<Chunks>> {
+        Box::pin(ready(Ok(chunks)))
+    }
 
     /// Replaces the whole state by a received checkpoint, durably, before it resolves. Applying
     /// goes on behind `meta.position`.

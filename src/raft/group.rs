@@ -2,6 +2,7 @@
 
 mod conduct;
 mod followers;
+mod install;
 mod membership;
 mod options;
 mod quorum;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::checkpoint::Feeder;
+use crate::checkpoint::{Feeder, Supply};
 use crate::resp::Protocol;
 
 /// One committed entry, or a position between two entries at which reads run.
@@ -24,6 +24,8 @@ pub struct Delivery {
     pub parts: Vec<Part>,
     /// The keyspace as it is here is to be captured for a checkpoint, and brought to this.
     pub capture: Option<Feeder>,
+    /// The keyspace becomes what this holds: the state at `index`, from another node.
+    pub replace: Option<Arc<Supply>>,
 }
 
 /// The commands of one core in an entry.

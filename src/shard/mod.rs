@@ -11,6 +11,8 @@
 //!   loans under way, and no shards wait for each other in a circle.
 //! - While a key is lent, whatever touches it waits: later deliveries and reads alike. That is
 //!   what makes a command over several shards one point in time for every reader.
+//! - While a keyspace is replaced by another node's checkpoint, everything waits, until every shard
+//!   has its part: nobody sees the new state of one and then the old state of another.
 //! - Nothing here knows of Raft or of sockets.
 //!
 //! Not done here: which shard a request goes to, and the reply's way home (`node/`).
@@ -20,6 +22,7 @@ mod capture;
 mod delivery;
 mod execute;
 mod loan;
+mod replace;
 mod whole;
 mod worker;
 
@@ -30,4 +33,5 @@ pub use capture::Captured;
 pub use delivery::{Delivery, Item, Local, Part};
 pub use execute::Host;
 pub use loan::{Lent, Loan, LoanId, ShardMessage};
+pub use replace::Replaced;
 pub use worker::Shard;

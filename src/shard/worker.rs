@@ -26,7 +26,7 @@ pub struct Shard {
     pub(super) id: usize,
     pub(super) shards: usize,
     pub(super) keyspace: Keyspace,
-    stream: VecDeque<Arc<Delivery>>,
+    pub(super) stream: VecDeque<Arc<Delivery>>,
     /// Where the first delivery of the stream stopped.
     pub(super) cursor: Cursor,
     /// Log index up to which everything has run.
@@ -39,6 +39,8 @@ pub struct Shard {
     pub(super) shares: HashMap<LoanId, Vec<Reply<'static>>>,
     pub(super) held_reads: VecDeque<HeldRead>,
     pub(super) capture: Option<Capture>,
+    /// The keyspace is being replaced: it is neither the old one nor the new.
+    pub(super) replacing: bool,
     pub(super) spans: Vec<Span>,
     /// Stands in where the log holds what this version cannot run: the node must stop.
     pub(super) fault: Option<String>,
@@ -82,6 +84,7 @@ impl Shard {
             shares: HashMap::new(),
             held_reads: VecDeque::new(),
             capture: None,
+            replacing: false,
             spans: Vec::new(),
             fault: None,
         }
@@ -127,10 +130,10 @@ impl Shard {
     }
 
     /// Whether all keys are held: a command that every shard runs has run here, and not
-    /// everywhere; or everything is lent.
+    /// everywhere; or everything is lent, or being replaced.
     #[inline]
     fn is_held(&self) -> bool {
-        self.held.is_some() || self.cursor.ran
+        self.held.is_some() || self.cursor.ran || self.replacing
     }
 
     /// Takes a delivery; it runs with [`Shard::run`].
@@ -147,13 +150,23 @@ impl Shard {
             if delivery.capture.is_some() && !self.begin_capture(&delivery) {
                 return;
             }
+            if delivery.replace.is_some() {
+                // It goes on, to its end, with `replace_turn`.
+                return self.begin_replace();
+            }
             if !self.run_delivery(&delivery, host) {
                 return;
             }
-            self.applied = self.applied.max(delivery.index);
-            self.cursor = Cursor::default();
-            self.stream.pop_front();
+            self.end_delivery();
         }
+    }
+
+    /// The first delivery of the stream has run.
+    pub(super) fn end_delivery(&mut self) {
+        if let Some(delivery) = self.stream.pop_front() {
+            self.applied = self.applied.max(delivery.index);
+        }
+        self.cursor = Cursor::default();
     }
 
     /// Answers a read at once, or holds it until the keys it asks for are home.
@@ -219,6 +232,11 @@ impl Shard {
                 }
             }
         }
+        self.go_on(now_ms, host);
+    }
+
+    /// Runs deliveries, and the reads that were held, as far as they may now.
+    pub(super) fn go_on(&mut self, now_ms: u64, host: &mut impl Host) {
         self.run(host);
         for _ in 0..self.held_reads.len() {
             if let Some(held) = self.held_reads.pop_front() {

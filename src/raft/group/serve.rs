@@ -4,15 +4,14 @@
 use std::io;
 use std::time::Instant;
 
-use openraft::errors::{Fatal as RaftFatal, RaftError};
+use openraft::errors::RaftError;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
 };
 
 use super::Group;
-use crate::raft::network::Checkpoint;
-use crate::raft::types::{Types, Vote};
+use crate::raft::types::Types;
 
 impl Group {
     /// Entries, or a heartbeat, of a leader.
@@ -49,15 +48,6 @@ impl Group {
     ) -> io::Result<VoteResponse<Types>> {
         self.refuse_votes()?;
         self.raft.pre_vote(request).await.map_err(unanswered)
-    }
-
-    /// A leader's checkpoint.
-    pub(in crate::raft) async fn answer_install(
-        &self,
-        vote: Vote,
-        checkpoint: Checkpoint,
-    ) -> Result<SnapshotResponse<Types>, RaftFatal<Types>> {
-        self.raft.install_full_snapshot(vote, checkpoint).await
     }
 
     /// A leader's word that it leaves the lead to a node, this one or another.

@@ -290,7 +290,7 @@ async fn install(
     }
     let checkpoint = Snapshot { meta, snapshot };
     let installed = group.answer_install(vote, checkpoint).await;
-    installed.map_err(|fatal| fatal.to_string())
+    installed.map_err(|error| error.to_string())
 }
 
 /// The group's vote, and what it knows to be committed and has.

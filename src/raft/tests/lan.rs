@@ -14,10 +14,11 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
-use crate::raft::Group;
+use crate::log::Log;
 use crate::raft::network::{Answer, Checkpoint, Peer, Peers};
 use crate::raft::runtime::Glommio;
 use crate::raft::types::{Types, Vote};
+use crate::raft::{Applier, Group, GroupOptions, VoteStore};
 
 /// The way from one node to another. What is lost is noticed after a while, as by a deadline.
 #[derive(Debug, Clone, Copy, Default)]
@@ -141,6 +142,21 @@ impl Lan {
         }
         Ok(())
     }
+}
+
+/// Starts a member that the others reach at `node-<id>`.
+pub async fn start_on(
+    lan: &Rc<Lan>,
+    options: GroupOptions,
+    log: Rc<dyn Log>,
+    votes: Rc<dyn VoteStore>,
+    applier: Rc<dyn Applier>,
+) -> Group {
+    let id = options.node_id;
+    let started = Group::start_with(options, log, votes, applier, lan.port(id)).await;
+    let group = started.expect("it starts");
+    lan.connect(id, format!("node-{id}"), &group);
+    group
 }
 
 pub struct Port {

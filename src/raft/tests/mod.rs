@@ -16,4 +16,5 @@ mod single;
 mod voting;
 
 pub use applier::{Event, TestApplier};
+pub use lan::{Lan, start_on};
 pub use memory::{MemoryLog, MemoryVotes};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::command::golden::grammar::{COLLECTIONS, STRINGS, draw};
 use crate::command::{EXEC, Keys, Rng, Route, Spec, VERSION};
 use crate::command::{by_name, each_place, mutation, write_watched};
+use crate::keyspace::Slice;
 use crate::resp::{Args, Protocol, Span};
 use crate::session::Watched;
 use crate::shard::{Delivery, Item, Local, Part, Shard};
@@ -83,7 +84,13 @@ impl Author {
     }
 
     pub(super) fn script(mut self) -> (Script, Replies, Digest) {
-        for _ in 0..10 + self.rng.below(10) {
+        let deliveries = 10 + self.rng.below(10);
+        self.write_more(deliveries);
+        self.end()
+    }
+
+    pub(super) fn write_more(&mut self, deliveries: usize) {
+        for _ in 0..deliveries {
             for _ in 0..1 + self.rng.below(3) {
                 let start = self.payload.len();
                 for _ in 0..1 + self.rng.below(6) {
@@ -93,8 +100,32 @@ impl Author {
             }
             self.end_delivery();
         }
+    }
+
+    pub(super) fn end(self) -> (Script, Replies, Digest) {
         let digest = self.reference.keyspace.digest();
         (self.script, self.replies, digest)
+    }
+
+    /// Number of the last command so far; the first is 1.
+    pub(super) fn commands(&self) -> u64 {
+        self.commands
+    }
+
+    /// The state as a checkpoint has it, in chunks.
+    pub(super) fn image(&mut self) -> Vec<Vec<u8>> {
+        let keyspace = &mut self.reference.keyspace;
+        keyspace.begin_capture(((self.index + 1) << 24) - 1);
+        let mut chunks = Vec::new();
+        loop {
+            let mut chunk = Vec::new();
+            let slice = keyspace.capture_slice(400, &mut chunk);
+            chunks.push(chunk);
+            if slice == Slice::Last {
+                drop(keyspace.end_capture());
+                return chunks;
+            }
+        }
     }
 
     pub(super) fn end_part(&mut self, commands: Range<usize>) {
@@ -122,6 +153,7 @@ impl Author {
             payload: std::mem::take(&mut self.payload).into(),
             parts: std::mem::take(&mut self.parts),
             capture: None,
+            replace: None,
         });
         self.script.deliveries.push(delivery.clone());
         self.reference.deliver(delivery);

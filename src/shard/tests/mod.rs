@@ -9,6 +9,7 @@
 mod agree;
 mod author;
 mod node;
+mod replace;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;

@@ -1,10 +1,11 @@
 //! Several shards that run a script, and readers beside them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::command::{Rng, by_name, mutation};
 use crate::resp::Protocol;
-use crate::shard::{Item, Shard, ShardMessage};
+use crate::shard::{Delivery, Item, Shard, ShardMessage};
 use crate::slot::{shard_of, slot_of};
 
 use super::{Check, DIRECT, Desk, GROUP, GROUP_DB, NOW_MS, ROW_DB, Replies, Script, group_key};
@@ -80,10 +81,19 @@ impl Node {
                 .flat_map(|from| (0..shards).map(move |to| (from, to)))
                 .filter(|(from, to)| !self.wires[*from][*to].is_empty())
                 .collect();
-            if behind.is_empty() && mail.is_empty() {
+            let replacing: Vec<usize> = (0..shards)
+                .filter(|shard| self.shards[*shard].is_replacing())
+                .collect();
+            if behind.is_empty() && mail.is_empty() && replacing.is_empty() {
                 break;
             }
-            match self.rng.below(4) {
+            match self.rng.below(5) {
+                4 if !replacing.is_empty() => {
+                    let shard = replacing[self.rng.below(replacing.len())];
+                    self.on(shard, |shard, desk| {
+                        shard.replace_turn(NOW_MS, desk);
+                    });
+                }
                 0 => {
                     for _ in 0..4 {
                         self.ask(script);
@@ -110,6 +120,15 @@ impl Node {
             }
             self.hear();
         }
+    }
+
+    /// Gives a shard a delivery that replaces its keyspace, and one turn.
+    pub(super) fn give(&mut self, shard: usize, delivery: Arc<Delivery>) {
+        self.on(shard, |shard, desk| {
+            shard.deliver(delivery);
+            shard.run(desk);
+            shard.replace_turn(NOW_MS, desk);
+        });
     }
 
     /// Sends a direct read.

@@ -1,0 +1,128 @@
+//! Shards that fell behind are given another node's checkpoint, and go on behind it as if they had
+//! run all of the log: readers, loans and watched keys included.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::checkpoint::tests::wait;
+use crate::checkpoint::{Origin, Store, Supply};
+use crate::shard::Delivery;
+use crate::value::Digest;
+
+use super::agree::agree;
+use super::author::Author;
+use super::node::Node;
+use super::show;
+
+/// A checkpoint of these chunks, on its way to `shards` shards. The store has to stay meanwhile.
+fn supply(store: &Store, chunks: Vec<Vec<u8>>, shards: usize) -> Supply {
+    let writer = store.begin(Origin::default()).unwrap();
+    let feeder = writer.feeder();
+    wait(async {
+        for chunk in chunks {
+            feeder.put(chunk).await.unwrap();
+        }
+        writer.finish().await.unwrap();
+    });
+    store.supply(shards).unwrap()
+}
+
+fn run_seed(seed: u64, shards: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let mut author = Author::new(seed, shards);
+    author.write_more(6);
+    let missed = author.commands() + 1;
+    author.write_more(8);
+    let missed = missed..=author.commands();
+    let image = author.image();
+    author.write_more(8);
+    let (mut script, reference, digest) = author.end();
+
+    // The shards see the first six and the last eight; in between comes the checkpoint.
+    let (id, index) = (script.deliveries[13].id, script.deliveries[13].index);
+    let replacing = Arc::new(Delivery {
+        id,
+        index,
+        now_ms: 0,
+        seed: 0,
+        payload: Default::default(),
+        parts: Vec::new(),
+        capture: None,
+        replace: Some(Arc::new(supply(&store, image, shards))),
+    });
+    script.deliveries.splice(6..14, [replacing]);
+    script.checks.retain(|number, _| !missed.contains(number));
+
+    let mut node = Node::new(seed, shards);
+    node.run(&script);
+    node.check_end(&script);
+    for (number, check) in &script.checks {
+        let (one, many) = (&reference.0[number].1, &node.replies.0[number].1);
+        assert!(
+            agree(check, one, many),
+            "command {number}: {} where nothing was missed, {} behind the checkpoint",
+            show(one),
+            show(many)
+        );
+    }
+    node.check_row(&script);
+    let mut sum = Digest::default();
+    for shard in &node.shards {
+        sum += shard.keyspace.digest();
+    }
+    assert_eq!(sum, digest);
+}
+
+fn run_seeds(seeds: Range<u64>) {
+    for seed in seeds {
+        for shards in [1, 2, 4] {
+            let run = std::panic::AssertUnwindSafe(|| run_seed(seed, shards));
+            if let Err(panic) = std::panic::catch_unwind(run) {
+                eprintln!("seed {seed}, {shards} shards");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+#[test]
+fn shards_go_on_behind_a_checkpoint_as_if_they_had_missed_nothing() {
+    run_seeds(0..12);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn shards_go_on_behind_a_checkpoint_at_length() {
+    run_seeds(1000..3000);
+}
+
+/// One shard cannot take its part in: none shows the new state, and each says why it stops.
+#[test]
+fn a_checkpoint_that_is_damaged_stops_every_shard() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let mut author = Author::new(3, 4);
+    author.write_more(5);
+    let image = author.image();
+    let (mut script, ..) = author.end();
+    let supply = supply(&store, image, 4);
+    supply.fail("row 7 is damaged".to_string());
+    script.deliveries = vec![Arc::new(Delivery {
+        id: 1,
+        index: 9,
+        now_ms: 0,
+        seed: 0,
+        payload: Default::default(),
+        parts: Vec::new(),
+        capture: None,
+        replace: Some(Arc::new(supply)),
+    })];
+    let mut node = Node::new(1, 4);
+    for shard in 0..4 {
+        node.give(shard, script.deliveries[0].clone());
+        assert_eq!(node.shards[shard].fault(), Some("row 7 is damaged"));
+        assert_eq!(node.shards[shard].applied(), 0);
+        assert!(!node.shards[shard].is_free(), "no reader sees it");
+    }
+}
