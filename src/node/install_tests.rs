@@ -1,7 +1,9 @@
 //! A whole node without wires is given another node's checkpoint, on one shard and on four, and is
 //! started again from what lies on its disk at each moment of that.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -113,7 +115,8 @@ struct Running {
 
 impl Running {
     fn start(dir: &Path, shards: usize) -> Result<Running, Fatal> {
-        let args = ["--dir", dir.to_str().unwrap()].map(String::from);
+        let port = free_port().to_string();
+        let args = ["--dir", dir.to_str().unwrap(), "--port", &port].map(String::from);
         let Startup::Run(config) = Config::from_args(&args).unwrap() else {
             panic!("nothing to print");
         };
@@ -211,6 +214,18 @@ impl Running {
         // Gone where the node has stopped by itself.
         let _ = self.node.sender().send(Event::StopAsked);
         self.node.wait()
+    }
+}
+
+/// A client port of which the peer port, 10000 above, is free. No two nodes of this process get
+/// the same.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(11_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+            return port;
+        }
     }
 }
 
