@@ -274,7 +274,8 @@ impl Engine {
             }
         }
         self.at_once.at_once = true;
-        let proposed = self.raft.as_ref().is_some_and(Raft::send_on);
+        let now_ms = self.now_ms;
+        let proposed = self.raft.as_ref().is_some_and(|raft| raft.send_on(now_ms));
         self.tell_stand();
         self.out.flush();
         proposed

@@ -181,6 +181,7 @@ impl State {
         if *result == Forwarded::Done {
             return;
         }
+        self.looked_ms = 0;
         self.forward_after_ms = now_ms + FORWARD_AGAIN_MS;
         for item in self.queue.iter_mut() {
             if let Way::Forwarded { call: one, term } = item.way

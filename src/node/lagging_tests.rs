@@ -106,7 +106,7 @@ impl Running {
         let stopped = self.stopped.clone();
         rt::spawn(async move {
             while !stopped.get() {
-                sequencer.propose(&group);
+                sequencer.propose(&group, crate::clock::now_ms());
                 let mut outgoing = Vec::new();
                 while let Some(next) = sequencer.next_outgoing() {
                     outgoing.push(next);

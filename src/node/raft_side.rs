@@ -308,8 +308,8 @@ impl Proposer for Group {
 
 impl Raft {
     /// Proposes what waits, or sends it to who leads. Answers whether it proposed.
-    pub(super) fn send_on(&self) -> bool {
-        let proposed = self.sequencer.propose(&self.group);
+    pub(super) fn send_on(&self, now_ms: u64) -> bool {
+        let proposed = self.sequencer.propose(&self.group, now_ms);
         if let Some(cluster) = &self.cluster {
             cluster.relay.run();
         }

@@ -72,6 +72,8 @@ pub(super) struct State {
     /// Something happened since [`Sequencer::propose`] last looked.
     pub(super) fresh: bool,
     pub(super) standing: Standing,
+    /// When it was last looked at, Unix ms; 0: it is to be looked at anew.
+    pub(super) looked_ms: u64,
     pub(super) next_tag: u64,
     pub(super) next_number: u64,
     pub(super) next_delivery: u64,
@@ -124,8 +126,8 @@ impl Sequencer {
 
     /// Proposes what waits, as far as entries may be in flight, or prepares a call to the leader.
     /// Answers whether it proposed.
-    pub fn propose(&self, group: &impl Proposer) -> bool {
-        self.state.borrow_mut().turn(group, clock::now_ms())
+    pub fn propose(&self, group: &impl Proposer, now_ms: u64) -> bool {
+        self.state.borrow_mut().turn(group, now_ms)
     }
 
     /// A write of the log has ended.
@@ -249,6 +251,7 @@ impl State {
             write_ended: false,
             fresh: false,
             standing: Standing::default(),
+            looked_ms: 0,
             next_tag: 0,
             // Batches come slower than one in a microsecond: a later start begins above.
             next_number: clock::now_us(),
@@ -299,7 +302,10 @@ impl State {
     }
 
     pub(super) fn turn(&mut self, group: &impl Proposer, now_ms: u64) -> bool {
-        self.look(group.standing());
+        if self.looked_ms != now_ms {
+            self.looked_ms = now_ms;
+            self.look(group.standing());
+        }
         if !std::mem::take(&mut self.fresh) {
             return false;
         }
@@ -440,6 +446,7 @@ impl State {
 
     pub(super) fn skipped(&mut self, position: Position) {
         self.position = position;
+        self.looked_ms = 0;
         self.decide(position.term);
         self.deliver_reads();
     }
@@ -471,6 +478,7 @@ impl State {
             return;
         };
         self.fresh = true;
+        self.looked_ms = 0;
         // Alone, nobody else can tell how it ended.
         let alone = self.standing.seat == Seat::Alone && *why == Unavailable::Uncertain;
         let stopped = alone || matches!(why, Unavailable::Poisoned(_) | Unavailable::Stopping);
