@@ -64,6 +64,12 @@ impl Config {
         self.milliseconds(Name::ClusterElectionMs)
     }
 
+    /// Whether this node votes though it may have lost what it had acknowledged: what an operator
+    /// says when all machines of a cluster crashed, and nobody is left to catch up with.
+    pub fn votes_after_loss(&self) -> bool {
+        matches!(self.value(Name::ClusterVoteAfterLoss), Value::Flag(true))
+    }
+
     /// Where this node is reached, where it says so itself.
     pub fn announce_address(&self) -> Option<NodeAddress> {
         self.addresses(Name::AnnounceAddress).pop()

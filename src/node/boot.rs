@@ -407,7 +407,8 @@ async fn start_raft(
     let address = cluster::own_address(config)?;
     let (log, may_have_lost) = open_log(config, &store)?;
     let is_new = log.last().is_none() && log.purged().is_none() && store.newest().is_none();
-    let meta = Meta::open(&config.dir().join("meta"))?;
+    let meta = Rc::new(Meta::open(&config.dir().join("meta"))?);
+    let is_behind = cluster::is_behind(&meta, may_have_lost, config).await?;
     let own = Member {
         id: cluster::identity(&meta).await?,
         address: match &address {
@@ -437,14 +438,14 @@ async fn start_raft(
         heartbeat_ms: config.cluster_heartbeat().as_millis() as u64,
         election_ms_min: config.cluster_election().as_millis() as u64,
         election_ms_max: 2 * config.cluster_election().as_millis() as u64,
-        may_vote: !may_have_lost,
+        may_vote: !is_behind,
         ..GroupOptions::member(own.id, first_voters)
     };
     let transport = match &address {
         Some(_) => Some(listen(config, own.id).await?),
         None => None,
     };
-    let votes = Rc::new(Votes(meta));
+    let votes = Rc::new(Votes(meta.clone()));
     let group = Group::start(
         options,
         log.clone(),
@@ -464,8 +465,9 @@ async fn start_raft(
             own,
             address,
             is_new,
+            meta,
         });
-        cluster.clone().enter(beginning, may_have_lost);
+        cluster.clone().enter(beginning, is_behind);
         cluster
     });
     let raft = Raft {
@@ -539,7 +541,7 @@ async fn stop_raft(group: &Group, log: &dyn Log, cluster: Option<&Cluster>) -> R
 }
 
 /// The vote in the meta store: always synced.
-struct Votes(Meta);
+struct Votes(Rc<Meta>);
 
 /// Key of the vote in the meta store.
 const VOTE: &str = "vote";

@@ -34,6 +34,9 @@ const CHANGE: u8 = 5;
 /// Key of the node's id in the meta store.
 const NODE_ID: &str = "node-id";
 
+/// Key of whether this node has to catch up with a leader before it votes: one byte, 1 if so.
+const BEHIND: &str = "behind";
+
 /// Ids fit into a double, so that every client can read them.
 const NODE_ID_BITS: u32 = 53;
 
@@ -88,6 +91,26 @@ pub async fn identity(meta: &Meta) -> Result<u64, Fatal> {
     Ok(id)
 }
 
+/// Whether this node may lack what it has acknowledged: since this start (`may_have_lost`), or
+/// since an earlier one that did not catch up either.
+///
+/// # Errors
+/// Where that cannot be kept.
+pub async fn is_behind(meta: &Meta, may_have_lost: bool, config: &Config) -> Result<bool, Fatal> {
+    let is_behind = may_have_lost || meta.get(BEHIND).is_some_and(|byte| byte == [1]);
+    let accepted = is_behind && config.votes_after_loss();
+    if may_have_lost || accepted {
+        let kept = meta.put(BEHIND, vec![u8::from(!accepted)]).await;
+        kept.map_err(|error| Fatal::Setup(format!("cannot keep that it is behind: {error}")))?;
+    }
+    if accepted {
+        tracing::warn!(
+            "votes though acknowledged writes may be lost, as cluster-vote-after-loss says"
+        );
+    }
+    Ok(is_behind && !accepted)
+}
+
 /// Where this node is reached: as announced, else where it listens. `None` where no port is left
 /// for its peers: it stays alone.
 ///
@@ -137,14 +160,15 @@ pub struct Cluster {
     pub address: NodeAddress,
     /// It has begun without any data.
     pub is_new: bool,
+    pub meta: Rc<Meta>,
 }
 
 impl Cluster {
     /// Answers the other nodes from now on, and brings this one to where it is to be.
-    pub fn enter(self: Rc<Self>, beginning: Beginning, may_have_lost: bool) {
+    pub fn enter(self: Rc<Self>, beginning: Beginning, is_behind: bool) {
         let answering = Rc::new(Answering(self.clone()));
         self.relay.transport.serve(&self.relay.group, answering);
-        if may_have_lost {
+        if is_behind {
             rt::spawn(self.clone().vote_once_caught_up());
         }
         rt::spawn(self.settle(beginning));
@@ -172,12 +196,14 @@ impl Cluster {
     async fn vote_once_caught_up(self: Rc<Self>) {
         tracing::warn!(
             "the machine stopped while acknowledged writes were not on disk: this node does not \
-             vote until it has caught up with a leader"
+             vote until it has caught up with a leader (where none can be left, start the nodes once \
+             with --cluster-vote-after-loss yes)"
         );
         loop {
             if let Some(index) = self.relay.read_index().await {
                 let patience = Instant::now() + CAUGHT_UP_WITHIN;
-                if self.relay.group.wait_applied(index, patience).await.is_ok() {
+                let caught_up = self.relay.group.wait_applied(index, patience).await.is_ok();
+                if caught_up && self.meta.put(BEHIND, vec![0]).await.is_ok() {
                     self.relay.group.may_vote(true);
                     tracing::info!("caught up: this node votes again");
                     return;

@@ -261,6 +261,9 @@ impl Raft {
             counters: ClusterCounters {
                 elections: state.terms_begun,
                 batches_forwarded: self.sequencer.counts().forwarded,
+                strangers_dropped: self.cluster.as_ref().map_or(0, |cluster| {
+                    cluster.relay.transport.counters().strangers_dropped
+                }),
                 ..ClusterCounters::default()
             },
             digest: DigestView::default(),
