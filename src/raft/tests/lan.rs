@@ -226,7 +226,7 @@ impl Peers for Port {
         checkpoint: Checkpoint,
     ) -> Answer<SnapshotResponse<Types>> {
         self.call("install", to, move |node| async move {
-            node.answer_install(vote, checkpoint).await
+            node.raft.install_full_snapshot(vote, checkpoint).await
         })
     }
 
