@@ -30,13 +30,16 @@ pub struct Way {
     pub loss_percent: u8,
 }
 
+/// A kind of message on its way from one node to another.
+type Line = (u64, u64, &'static str);
+
 /// All nodes, and the ways between them. A node is reached by its address.
 #[derive(Default)]
 pub struct Lan {
     nodes: RefCell<HashMap<String, (u64, Group)>>,
     ways: RefCell<HashMap<(u64, u64), Way>>,
     /// The end of the last message of each kind on each way: messages of a kind keep their order.
-    lines: RefCell<HashMap<(u64, u64, &'static str), oneshot::Receiver<()>>>,
+    lines: RefCell<HashMap<Line, oneshot::Receiver<()>>>,
     /// Requests that reached their node, by the kind's name.
     served: RefCell<HashMap<&'static str, u64>>,
     /// State of the generator that decides what is lost.

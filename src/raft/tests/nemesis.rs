@@ -150,7 +150,11 @@ impl Nemesis {
         let tag = self.tag_next;
         self.tag_next += 1;
         let payload = Bytes::from(format!("entry {tag}"));
-        if node.group.propose(tag, payload, tag % 4 == 0).is_err() {
+        if node
+            .group
+            .propose(tag, payload, tag.is_multiple_of(4))
+            .is_err()
+        {
             self.refused.push(tag);
         }
     }
