@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::GroupOptions;
+use crate::raft::types::LogId;
 
 /// Shared by a group's handle, its background task and whoever answers its peers.
 pub(super) struct Conduct {
@@ -16,6 +17,9 @@ pub(super) struct Conduct {
     pub term_at_start: u64,
     /// See [`Group::may_vote`](super::Group::may_vote).
     pub may_vote: Cell<bool>,
+    /// The end of the log that a candidate has to have for this node's vote, beside what openraft
+    /// asks for. Only where `may_vote` is not set.
+    pub vote_floor: Cell<Option<LogId>>,
     /// No vote is given and none is asked for before: a leader from before this node's restart may
     /// count on what this node has promised and forgotten.
     pub quiet_until: Cell<Option<Instant>>,
@@ -35,6 +39,7 @@ impl Conduct {
             handover: Duration::from_millis(options.election_ms_min),
             term_at_start,
             may_vote: Cell::new(options.may_vote),
+            vote_floor: Cell::new(None),
             quiet_until: Cell::new(quiet.then(|| Instant::now() + lease)),
             leader_heard: Cell::new(None),
             changing: Cell::new(false),
@@ -44,8 +49,19 @@ impl Conduct {
 
     /// Whether this node may answer who asks for its vote, and ask for one itself.
     pub fn votes(&self) -> bool {
+        self.may_vote.get() && !self.is_quiet()
+    }
+
+    /// Whether a candidate whose log ends at `last` may be answered.
+    pub fn votes_for(&self, last: Option<LogId>) -> bool {
+        let floor = self.vote_floor.get();
+        let fits = floor.is_some_and(|floor| last >= Some(floor));
+        (self.may_vote.get() || fits) && !self.is_quiet()
+    }
+
+    fn is_quiet(&self) -> bool {
         let quiet = self.quiet_until.get();
-        self.may_vote.get() && quiet.is_none_or(|until| Instant::now() >= until)
+        quiet.is_some_and(|until| Instant::now() < until)
     }
 
     /// Whether `heard` is recent enough to count on.

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{AsyncRuntime, ServerState};
 
 use super::{Group, Member};
 use crate::error::Unavailable;
+use crate::log::Position;
+use crate::raft::runtime::Glommio;
+use crate::raft::types::LogId;
 
 /// Who leads as far as a member knows. Cheap to take and to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,12 +97,49 @@ impl Group {
     /// Being the only voter is the exception: there is nobody to catch up with.
     pub fn may_vote(&self, may: bool) {
         self.conduct.may_vote.set(may);
+        self.conduct.vote_floor.set(None);
         self.stand_as_allowed();
     }
 
-    /// Whether a request for this node's vote may be answered now. Who serves peers asks before a
-    /// vote, a pre-vote or a handover to this node goes to the core, and leaves it unanswered
-    /// otherwise.
+    /// Lets a node that may not vote do so for candidates whose log reaches `end`, and vote as
+    /// others do once its own log does.
+    ///
+    /// `end` is the largest [`log_end`](Group::log_end) of all voters that this node knows, each
+    /// asked after this node's start: then who has that has everything that anybody still has.
+    /// Without this, a group in which no quorum of others is left (all lost power, or one of two
+    /// did) would wait for ever for a leader to catch up with.
+    pub fn may_vote_for(&self, end: Option<Position>) {
+        if self.conduct.may_vote.get() {
+            return;
+        }
+        let Some(end) = end.map(LogId::from) else {
+            return self.may_vote(true);
+        };
+        self.conduct.vote_floor.set(Some(end));
+        let group = self.clone();
+        drop(Glommio::spawn(async move {
+            let mut data = group.raft.data_metrics();
+            // Another word on who votes ends this one.
+            while group.conduct.vote_floor.get() == Some(end) {
+                if data.borrow_watched().last_log >= Some(end) {
+                    return group.may_vote(true);
+                }
+                if data.changed().await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+
+    /// Where this node's log ends.
+    pub fn log_end(&self) -> Option<Position> {
+        let data = self.raft.data_metrics();
+        let data = data.borrow_watched();
+        data.last_log.map(Position::from)
+    }
+
+    /// Whether this node votes as others do, and would take the lead. See
+    /// [`may_vote`](Group::may_vote); for a moment after a restart it does not either.
     pub fn may_answer_votes(&self) -> bool {
         self.conduct.votes()
     }

@@ -34,7 +34,7 @@ impl Group {
         &self,
         request: VoteRequest<Types>,
     ) -> io::Result<VoteResponse<Types>> {
-        self.refuse_votes()?;
+        self.refuse_votes(self.conduct.votes_for(request.last_log_id))?;
         self.raft.vote(request).await.map_err(unanswered)
     }
 
@@ -46,7 +46,7 @@ impl Group {
         &self,
         request: VoteRequest<Types>,
     ) -> io::Result<VoteResponse<Types>> {
-        self.refuse_votes()?;
+        self.refuse_votes(self.conduct.votes_for(request.last_log_id))?;
         self.raft.pre_vote(request).await.map_err(unanswered)
     }
 
@@ -59,14 +59,14 @@ impl Group {
         request: TransferLeaderRequest<Types>,
     ) -> io::Result<TransferLeaderResponse<Types>> {
         if request.to_node_id() == self.raft.node_id() {
-            self.refuse_votes()?;
+            self.refuse_votes(self.may_answer_votes())?;
         }
         let answer = self.raft.handle_transfer_leader(request).await;
         answer.map_err(unanswered)
     }
 
-    fn refuse_votes(&self) -> io::Result<()> {
-        if self.may_answer_votes() {
+    fn refuse_votes(&self, may: bool) -> io::Result<()> {
+        if may {
             return Ok(());
         }
         Err(io::Error::other("this node does not vote at present"))

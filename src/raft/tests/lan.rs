@@ -8,6 +8,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::channel::oneshot;
 use openraft::AsyncRuntime;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
@@ -29,11 +30,16 @@ pub struct Way {
     pub loss_percent: u8,
 }
 
+/// A kind of message on its way from one node to another.
+type Line = (u64, u64, &'static str);
+
 /// All nodes, and the ways between them. A node is reached by its address.
 #[derive(Default)]
 pub struct Lan {
     nodes: RefCell<HashMap<String, (u64, Group)>>,
     ways: RefCell<HashMap<(u64, u64), Way>>,
+    /// The end of the last message of each kind on each way: messages of a kind keep their order.
+    lines: RefCell<HashMap<Line, oneshot::Receiver<()>>>,
     /// Requests that reached their node, by the kind's name.
     served: RefCell<HashMap<&'static str, u64>>,
     /// State of the generator that decides what is lost.
@@ -130,12 +136,19 @@ impl Lan {
         (dice >> 33) % 100 < u64::from(percent)
     }
 
-    /// Takes a message from one node to another.
-    async fn carry(&self, from: u64, to: u64) -> io::Result<()> {
+    /// Takes a message from one node to another, behind those of its kind before it.
+    async fn carry(&self, from: u64, to: u64, kind: &'static str) -> io::Result<()> {
+        let (ended, end) = oneshot::channel();
+        let before = self.lines.borrow_mut().insert((from, to, kind), end);
         let way = self.way(from, to);
         if !way.delay.is_zero() {
             Glommio::sleep(way.delay).await;
         }
+        if let Some(before) = before {
+            // Its sender is dropped, there as here.
+            let _ = before.await;
+        }
+        drop(ended);
         if self.way(from, to).is_cut || self.is_lost(way.loss_percent) {
             Glommio::sleep(Duration::from_millis(10)).await;
             return Err(io::ErrorKind::HostUnreachable.into());
@@ -179,17 +192,23 @@ impl Port {
         F: Future<Output = Result<T, E>> + 'static,
     {
         let (lan, from, to) = (self.lan.clone(), self.id, to.clone());
-        Box::pin(async move {
+        // It leaves at once, whether or not anybody looks for the answer.
+        let called = Glommio::spawn(async move {
             let node = lan.nodes.borrow().get(&to.address).cloned();
             let reached = node.filter(|(id, _)| *id == to.id);
             let (id, node) = reached.ok_or(io::ErrorKind::HostUnreachable)?;
-            lan.carry(from, id).await?;
+            lan.carry(from, id, kind).await?;
             *lan.served.borrow_mut().entry(kind).or_default() += 1;
             let answer = request(node)
                 .await
                 .map_err(|error| io::Error::other(error.to_string()));
-            lan.carry(id, from).await?;
+            lan.carry(id, from, kind).await?;
             answer
+        });
+        Box::pin(async {
+            called
+                .await
+                .map_err(|error| io::Error::other(error.to_string()))?
         })
     }
 }
@@ -226,7 +245,7 @@ impl Peers for Port {
         checkpoint: Checkpoint,
     ) -> Answer<SnapshotResponse<Types>> {
         self.call("install", to, move |node| async move {
-            node.answer_install(vote, checkpoint).await
+            node.raft.install_full_snapshot(vote, checkpoint).await
         })
     }
 

@@ -10,6 +10,7 @@ mod lan;
 mod loopback;
 mod members;
 mod memory;
+mod nemesis;
 mod nodes;
 mod partitions;
 mod single;

@@ -14,7 +14,7 @@ use crate::raft::runtime::Glommio;
 use crate::raft::{Group, GroupOptions, Member};
 
 /// The longest election timeout of the members here.
-pub const LEASE: Duration = Duration::from_millis(200);
+pub const LEASE: Duration = Duration::from_millis(300);
 
 /// One node: what survives its restarts, and what runs now.
 pub struct Node {
@@ -59,8 +59,8 @@ pub fn member(id: u64) -> Member {
 /// Fast times, so that tests are; the first voters are 1 to `voters`.
 fn options(id: u64, voters: u64) -> GroupOptions {
     GroupOptions {
-        heartbeat_ms: 20,
-        election_ms_min: 100,
+        heartbeat_ms: 30,
+        election_ms_min: 150,
         election_ms_max: LEASE.as_millis() as u64,
         ..GroupOptions::member(id, (1..=voters).map(member).collect())
     }
@@ -185,7 +185,9 @@ pub fn payloads(numbers: Range<u64>) -> Vec<Bytes> {
         .collect()
 }
 
+/// Proposes on a leader, a new one perhaps: it takes nothing before a quorum has answered it.
 pub async fn propose(node: &Node, numbers: Range<u64>) {
+    until(|| node.group.has_quorum().then_some(())).await;
     let last = numbers.end - 1;
     for (number, payload) in numbers.clone().zip(payloads(numbers)) {
         node.group

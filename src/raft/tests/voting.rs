@@ -136,3 +136,48 @@ fn a_restarted_follower_keeps_quiet_while_its_leader_may_count_on_it() {
         cluster.stop().await;
     });
 }
+
+#[test]
+fn after_everybody_lost_power_who_has_most_leads() {
+    Glommio::run(async {
+        let mut cluster = Cluster::start().await;
+        let leader = cluster.leader(|_| true).await.id;
+        propose(cluster.node(leader), 0..30).await;
+        cluster.agree(&payloads(0..30)).await;
+        cluster.stop().await;
+        for (id, left) in [(1, 12), (2, 20), (3, 16)] {
+            cluster.node(id).log.lose_after(left);
+        }
+        for id in 1..=3 {
+            cluster
+                .restart_with(id, |options| options.may_vote = false)
+                .await;
+        }
+        Glommio::sleep(LEASE * 4).await;
+        assert!(cluster.nodes.iter().all(|node| !node.group.is_leader()));
+        let ends = cluster.nodes.iter().map(|node| node.group.log_end());
+        let end = ends.max().expect("three");
+        assert_eq!(end.map(|end| end.index), Some(20));
+        for node in &cluster.nodes {
+            node.group.may_vote_for(end);
+        }
+        let new = cluster.leader(|_| true).await;
+        assert_eq!(new.id, 2);
+        // The first entries are the membership and a leader's blank.
+        until(|| {
+            cluster
+                .nodes
+                .iter()
+                .all(|node| node.group.may_answer_votes())
+                .then_some(())
+        })
+        .await;
+        let kept = new.applier.state().len() as u64;
+        assert!((17..=19).contains(&kept), "{kept}");
+        propose(new, 100..110).await;
+        let state = new.applier.state();
+        assert_eq!(state[..kept as usize], payloads(0..kept));
+        cluster.agree(&state).await;
+        cluster.stop().await;
+    });
+}
