@@ -66,10 +66,11 @@ impl Reader {
         }
     }
 
-    /// Both sides know each other: what comes from here on belongs to `lane`.
-    pub(super) fn admit(&mut self, lane: Lane) {
+    /// Both sides know each other: what comes from here on belongs to `lane`, and `receive_bytes`
+    /// are asked of the kernel at once.
+    pub(super) fn admit(&mut self, lane: Lane, receive_bytes: usize) {
         self.deframer.allow(lane.frame_bytes_max());
-        self.buffer.resize(lane.receive_bytes(), 0);
+        self.buffer.resize(receive_bytes, 0);
     }
 
     /// The next frame. Where the future is dropped the connection is of no further use.

@@ -197,7 +197,7 @@ impl Link {
         let presented =
             handshake::present(&stream, &mut reader, &self.own.secret, introduction).await;
         presented.map_err(|refused| refused.to_string())?;
-        reader.admit(self.target.lane);
+        reader.admit(self.target.lane, self.target.lane.answer_bytes());
         Ok((stream, reader))
     }
 

@@ -85,7 +85,7 @@ async fn introduce(shared: &Shared, stream: &Stream) -> Option<(Introduction, Re
         Some(Ok(introduction)) => {
             // The kernel's own patience is longer: the connection works without.
             let _ = stream.set_patience(Duration::from_millis(PEER_PATIENCE_MS));
-            reader.admit(introduction.lane);
+            reader.admit(introduction.lane, introduction.lane.request_bytes());
             return Some((introduction, reader));
         }
         Some(Err(refused)) => {

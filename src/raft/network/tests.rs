@@ -281,7 +281,7 @@ fn no_bytes_of_a_peer_stop_a_node() {
             };
             let let_in = handshake::present(&socket, &mut reader, b"", introduction).await;
             assert_eq!(let_in.unwrap(), 2);
-            reader.admit(lane);
+            reader.admit(lane, lane.answer_bytes());
             let mut bytes = Vec::new();
             let kind = rng.random_range(0..12);
             // Half of them are plausible to the first field and beyond.
