@@ -77,6 +77,7 @@ impl Cluster {
             bind: "127.0.0.1".to_string(),
             peer_port: peer_port.parse().expect("a port"),
             secret: b"of the test".to_vec(),
+            certificates: None,
             scratch: self.folder.path().join(id.to_string()),
         });
         let transport = transport.await.expect("the port is free");
