@@ -166,7 +166,7 @@ pub struct Port {
 
 impl Port {
     /// Both ways have to be open: where only the way back is cut, the request is served and its
-    /// answer lost.
+    /// answer lost. It is on its way at once, like those before it.
     fn call<T, E, F>(
         &self,
         kind: &'static str,
@@ -179,7 +179,7 @@ impl Port {
         F: Future<Output = Result<T, E>> + 'static,
     {
         let (lan, from, to) = (self.lan.clone(), self.id, to.clone());
-        Box::pin(async move {
+        let carried = Glommio::spawn(async move {
             let node = lan.nodes.borrow().get(&to.address).cloned();
             let reached = node.filter(|(id, _)| *id == to.id);
             let (id, node) = reached.ok_or(io::ErrorKind::HostUnreachable)?;
@@ -190,6 +190,10 @@ impl Port {
                 .map_err(|error| io::Error::other(error.to_string()));
             lan.carry(id, from).await?;
             answer
+        });
+        Box::pin(async {
+            let carried = carried.await;
+            carried.unwrap_or_else(|error| Err(io::Error::other(error.to_string())))
         })
     }
 }

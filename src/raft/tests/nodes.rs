@@ -186,6 +186,10 @@ pub fn payloads(numbers: Range<u64>) -> Vec<Bytes> {
 }
 
 pub async fn propose(node: &Node, numbers: Range<u64>) {
+    // A new leader refuses what is proposed before a quorum has answered it.
+    while node.group.read_index().await.is_err() {
+        Glommio::sleep(Duration::from_millis(2)).await;
+    }
     let last = numbers.end - 1;
     for (number, payload) in numbers.clone().zip(payloads(numbers)) {
         node.group
