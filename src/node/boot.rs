@@ -504,6 +504,7 @@ async fn listen(config: &Config, node_id: u64) -> Result<Transport, Fatal> {
         bind: bind.to_string(),
         peer_port: config.peer_port().unwrap_or_default(),
         secret: config.cluster_secret().into_bytes(),
+        certificates: None,
         scratch: config.dir().to_path_buf(),
     })
     .await

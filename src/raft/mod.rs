@@ -50,4 +50,6 @@ pub use applier::{Applier, CheckpointMeta, Chunks, VoteStore};
 pub use group::{
     ChangeError, Group, GroupOptions, Leadership, Member, MemberState, Role, Standing, State,
 };
-pub use network::{CallError, PeerHandler, Transport, TransportCounters, TransportOptions};
+pub use network::{
+    CallError, PeerCertificates, PeerHandler, Transport, TransportCounters, TransportOptions,
+};

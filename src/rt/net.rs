@@ -26,7 +26,36 @@ const BACKLOG: i32 = 128;
 #[derive(Clone)]
 pub struct Stream(Rc<TcpStream>);
 
+/// Ends a connection whose operation is given up: it would otherwise hold its socket and its memory
+/// until the other side does something.
+struct Unfinished<'s>(Option<&'s Stream>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(stream) = self.0 {
+            stream.shutdown();
+        }
+    }
+}
+
 impl Stream {
+    /// Runs an operation to its end. Dropping the future ends the connection.
+    ///
+    /// # Safety
+    /// As of [`Ring::awaited`]; the socket is kept open.
+    async unsafe fn operate<K: 'static>(
+        &self,
+        ring: &Ring,
+        entry: io_uring::squeue::Entry,
+        keep: K,
+    ) -> (io::Result<usize>, K) {
+        let mut unfinished = Unfinished(Some(self));
+        // SAFETY: as the caller promises.
+        let (result, kept) = unsafe { ring.awaited(entry, (keep, self.clone())) }.await;
+        unfinished.0 = None;
+        (result, kept.0)
+    }
+
     /// Connects to `address`. Dropping the future gives the attempt up.
     ///
     /// # Errors
@@ -48,9 +77,8 @@ impl Stream {
         let stream = Stream(Rc::new(TcpStream::from(socket)));
         let raw = Box::new(RawAddress::from(address));
         let entry = opcode::Connect::new(stream.fd(), raw.as_ptr(), raw.length()).build();
-        // SAFETY: the address is on the heap and, like the socket, kept until the operation ends.
-        let (connected, _kept) = unsafe { ring.awaited(entry, (raw, stream.clone())) }.await;
-        connected?;
+        // SAFETY: the address is on the heap and kept until the operation ends.
+        unsafe { stream.operate(&ring, entry, raw) }.await.0?;
         stream.0.set_nodelay(true)?;
         Ok(stream)
     }
@@ -72,7 +100,7 @@ impl Stream {
     }
 
     /// Receives up to the length of `buffer` into its front. 0 bytes: the other side has ended.
-    /// Where the future is dropped the bytes are lost.
+    /// Dropping the future ends the connection.
     ///
     /// # Errors
     /// As recv(2), or where this core has no ring.
@@ -84,13 +112,13 @@ impl Stream {
         let mut buffer = buffer;
         let length = buffer.len().min(i32::MAX as usize) as u32;
         let entry = opcode::Recv::new(self.fd(), buffer.as_mut_ptr(), length).build();
-        // SAFETY: the bytes are on the heap and, like the socket, kept until the operation ends;
-        // moving the vector does not move them.
-        let (received, (buffer, _)) = unsafe { ring.awaited(entry, (buffer, self.clone())) }.await;
-        (received, buffer)
+        // SAFETY: the bytes are on the heap and kept until the operation ends; moving the vector
+        // does not move them.
+        unsafe { self.operate(&ring, entry, buffer) }.await
     }
 
-    /// Sends all of `bytes`. Where the future is dropped, any part of them may have been sent.
+    /// Sends all of `bytes`. Dropping the future ends the connection; any part of them may have been
+    /// sent.
     ///
     /// # Errors
     /// As send(2), or where this core has no ring. Any part may have been sent.
@@ -107,8 +135,8 @@ impl Stream {
                 .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
                 .build();
             // SAFETY: as in `receive`.
-            let (result, kept) = unsafe { ring.awaited(entry, (bytes, self.clone())) }.await;
-            bytes = kept.0;
+            let (result, kept) = unsafe { self.operate(&ring, entry, bytes) }.await;
+            bytes = kept;
             match result {
                 Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), bytes),
                 Ok(count) => sent += count,
@@ -340,9 +368,34 @@ mod tests {
             assert!(listener.accept().await.is_err());
             drop(listener);
             assert!(Stream::connect(address).await.is_err(), "nobody listens");
-            // A receive whose future is gone keeps its socket and its buffer until it ends.
-            let again = within(Duration::from_millis(5), stream.receive(vec![0; 10])).await;
-            assert_eq!(again.unwrap().0.unwrap(), 0);
+        });
+    }
+
+    #[test]
+    fn an_operation_given_up_ends_its_connection() {
+        run_test(async {
+            let (listener, address) = listener();
+            let stream = Stream::connect(address).await.unwrap();
+            let accepted = listener.accept().await.unwrap();
+            let silence = stream.receive(vec![0; 10]);
+            assert!(within(Duration::from_millis(5), silence).await.is_none());
+            drop(stream);
+            assert_eq!(accepted.receive(vec![0; 10]).await.0.unwrap(), 0);
+            // Nobody answers there, and nobody refuses: the socket must not stay behind.
+            let nowhere = Stream::connect("192.0.2.1:9".parse().unwrap());
+            let _ = within(Duration::from_millis(5), nowhere).await;
+            let sockets = || {
+                let open = std::fs::read_dir("/proc/self/fd").unwrap();
+                let links = open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+                links.count()
+            };
+            let before = sockets();
+            for _ in 0..20 {
+                let nowhere = Stream::connect("192.0.2.1:9".parse().unwrap());
+                let _ = within(Duration::from_millis(2), nowhere).await;
+            }
+            super::super::sleep(Duration::from_millis(20)).await;
+            assert!(sockets() < before + 10);
         });
     }
 

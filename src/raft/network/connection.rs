@@ -8,11 +8,11 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::channel::Channel;
 use super::counters::Counters;
 use super::frame::{Deframer, Frame, Garbage, put_frame};
 use super::handshake::{HANDSHAKE_BYTES_MAX, Refused};
 use super::lane::Lane;
-use crate::rt::net::Stream;
 
 /// Bytes asked of the kernel at once before the connection's lane is known.
 const HANDSHAKE_RECEIVE_BYTES: usize = 1024;
@@ -47,7 +47,7 @@ impl fmt::Display for Ended {
 
 /// The frames that come on a connection, in order.
 pub(super) struct Reader {
-    stream: Stream,
+    channel: Channel,
     buffer: Vec<u8>,
     deframer: Deframer,
     ready: VecDeque<Frame>,
@@ -56,9 +56,9 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Of a new connection: what comes first is a handshake.
-    pub(super) fn new(stream: Stream, counters: Rc<Counters>) -> Self {
+    pub(super) fn new(channel: Channel, counters: Rc<Counters>) -> Self {
         Reader {
-            stream,
+            channel,
             buffer: vec![0; HANDSHAKE_RECEIVE_BYTES],
             deframer: Deframer::new(HANDSHAKE_BYTES_MAX),
             ready: VecDeque::new(),
@@ -66,10 +66,11 @@ impl Reader {
         }
     }
 
-    /// Both sides know each other: what comes from here on belongs to `lane`.
-    pub(super) fn admit(&mut self, lane: Lane) {
+    /// Both sides know each other: what comes from here on belongs to `lane`, and `receive_bytes`
+    /// are asked of the kernel at once.
+    pub(super) fn admit(&mut self, lane: Lane, receive_bytes: usize) {
         self.deframer.allow(lane.frame_bytes_max());
-        self.buffer.resize(lane.receive_bytes(), 0);
+        self.buffer.resize(receive_bytes, 0);
     }
 
     /// The next frame. Where the future is dropped the connection is of no further use.
@@ -82,7 +83,7 @@ impl Reader {
                 return Ok(frame);
             }
             let buffer = std::mem::take(&mut self.buffer);
-            let (received, buffer) = self.stream.receive(buffer).await;
+            let (received, buffer) = self.channel.receive(buffer).await;
             self.buffer = buffer;
             let count = received.map_err(Ended::Broken)?;
             if count == 0 {
@@ -201,10 +202,10 @@ impl Outbox {
     ///
     /// # Errors
     /// As of the send that failed.
-    pub(super) async fn write_to(&self, stream: &Stream, counters: &Counters) -> io::Result<()> {
+    pub(super) async fn write_to(&self, channel: &Channel, counters: &Counters) -> io::Result<()> {
         let mut spare = Vec::new();
         while let Some(bytes) = self.take(spare).await {
-            let (sent, mut bytes) = stream.send(bytes).await;
+            let (sent, mut bytes) = channel.send(bytes).await;
             sent?;
             counters.sent(bytes.len());
             bytes.clear();

@@ -12,6 +12,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::limits::{ENTRY_BYTES_SOFT, REPLICATE_BYTES_MAX};
+
 /// Of the whole protocol: handshake, frames and requests.
 pub(super) const VERSION: u8 = 1;
 
@@ -25,8 +27,9 @@ pub(super) const HEADER_BYTES: usize = 18;
 /// What the length counts of them.
 const COUNTED_BYTES: usize = HEADER_BYTES - VERSION_AT;
 
-/// Bytes reserved for a frame that comes in pieces, before more of it is there.
-const RESERVE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes reserved for a frame that comes in pieces, before more of it is there: an append of entries
+/// at their soft limits is not moved while it grows.
+const RESERVE_BYTES_MAX: usize = REPLICATE_BYTES_MAX + ENTRY_BYTES_SOFT;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,9 +135,9 @@ impl Deframer {
             };
             let missing = (wanted - self.partial.len()).min(bytes.len());
             let (front, rest) = bytes.split_at(missing);
-            if self.partial.capacity() < wanted {
-                let more = wanted.min(RESERVE_BYTES_MAX).max(missing);
-                self.partial.reserve(more);
+            if self.partial.capacity() < wanted.min(RESERVE_BYTES_MAX) {
+                let whole = wanted.min(RESERVE_BYTES_MAX);
+                self.partial.reserve_exact(whole - self.partial.len());
             }
             self.partial.extend_from_slice(front);
             bytes = rest;

@@ -13,8 +13,8 @@
 //! can be used for the other, for another lane or for another node. The one that connects goes
 //! first: a stranger gets no code out of a listening node.
 //!
-//! Not done here: secrecy. What is sent later can be read, and changed, by whoever sits between two
-//! nodes; against that there is a private network.
+//! Not done here: secrecy. Without TLS ([`channel`](super::channel)) what is sent later can be read,
+//! and changed, by whoever sits between two nodes; against that there is a private network.
 
 use std::io;
 
@@ -22,10 +22,10 @@ use bytes::{Buf, BufMut, Bytes};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use super::channel::Channel;
 use super::connection::Reader;
 use super::frame::{Garbage, put_frame};
 use super::lane::Lane;
-use crate::rt::net::Stream;
 
 const LETTERS: &[u8; 8] = b"quorate\n";
 const NONCE_BYTES: usize = 32;
@@ -80,13 +80,13 @@ impl std::fmt::Display for Refused {
 /// # Errors
 /// Where it is not let in, or the other side does not know the secret.
 pub(super) async fn present(
-    stream: &Stream,
+    channel: &Channel,
     reader: &mut Reader,
     secret: &[u8],
     introduction: Introduction,
 ) -> Result<u64, Refused> {
     let mut said = hello(introduction, &nonce());
-    send(stream, HELLO, &said).await?;
+    send(channel, HELLO, &said).await?;
     let challenge = expect(reader, CHALLENGE, 8 + NONCE_BYTES).await?;
     let node = challenge.slice(..8).get_u64_le();
     if introduction.to != 0 && node != introduction.to {
@@ -94,7 +94,7 @@ pub(super) async fn present(
     }
     said.extend_from_slice(&challenge);
     send(
-        stream,
+        channel,
         PROOF,
         &code(secret, b"proof", &said).finalize_bytes(),
     )
@@ -109,7 +109,7 @@ pub(super) async fn present(
 /// # Errors
 /// Where it is not let in.
 pub(super) async fn receive(
-    stream: &Stream,
+    channel: &Channel,
     reader: &mut Reader,
     secret: &[u8],
     node: u64,
@@ -119,21 +119,21 @@ pub(super) async fn receive(
     let mut challenge = Vec::with_capacity(8 + NONCE_BYTES);
     challenge.put_u64_le(node);
     challenge.put_slice(&nonce());
-    send(stream, CHALLENGE, &challenge).await?;
+    send(channel, CHALLENGE, &challenge).await?;
     let proof = expect(reader, PROOF, CODE_BYTES).await?;
     let mut said = hello.to_vec();
     said.extend_from_slice(&challenge);
     if let Err(refused) = check(code(secret, b"proof", &said), &proof) {
-        send(stream, REFUSAL, b"the cluster's secret is another").await?;
+        send(channel, REFUSAL, b"the cluster's secret is another").await?;
         return Err(refused);
     }
     if introduction.to != 0 && introduction.to != node {
         let text = format!("this is node {node}, not {}", introduction.to);
-        send(stream, REFUSAL, text.as_bytes()).await?;
+        send(channel, REFUSAL, text.as_bytes()).await?;
         return Err(Refused::Other(introduction.to));
     }
     let welcome = code(secret, b"welcome", &said).finalize_bytes();
-    send(stream, WELCOME, &welcome).await?;
+    send(channel, WELCOME, &welcome).await?;
     Ok(introduction)
 }
 
@@ -187,10 +187,10 @@ fn check(expected: Code, found: &[u8]) -> Result<(), Refused> {
     }
 }
 
-async fn send(stream: &Stream, kind: u8, payload: &[u8]) -> Result<(), Refused> {
+async fn send(channel: &Channel, kind: u8, payload: &[u8]) -> Result<(), Refused> {
     let mut bytes = Vec::with_capacity(128);
     put_frame(&mut bytes, kind, 0, |out| out.extend_from_slice(payload));
-    stream.send(bytes).await.0.map_err(Refused::Broken)
+    channel.send(bytes).await.0.map_err(Refused::Broken)
 }
 
 /// The payload of the next frame, which has to be of this kind and length.

@@ -82,11 +82,20 @@ impl Lane {
         }
     }
 
-    /// Bytes asked of the kernel at once.
-    pub(super) fn receive_bytes(self) -> usize {
+    /// Bytes asked of the kernel at once where requests come.
+    pub(super) fn request_bytes(self) -> usize {
         match self {
             Lane::Votes => 4 * 1024,
-            Lane::Entries | Lane::Bulk | Lane::Node => 64 * 1024,
+            Lane::Node => 64 * 1024,
+            Lane::Entries | Lane::Bulk => 256 * 1024,
+        }
+    }
+
+    /// The same where answers come.
+    pub(super) fn answer_bytes(self) -> usize {
+        match self {
+            Lane::Votes | Lane::Entries | Lane::Bulk => 4 * 1024,
+            Lane::Node => 64 * 1024,
         }
     }
 

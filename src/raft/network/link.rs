@@ -14,6 +14,7 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 
 use super::CallError;
+use super::channel::{Channel, Tls};
 use super::connection::{Outbox, Reader};
 use super::counters::Counters;
 use super::frame::{Frame, Garbage};
@@ -30,6 +31,7 @@ use crate::rt::net::{self, Stream};
 pub(super) struct Own {
     pub node_id: u64,
     pub secret: Vec<u8>,
+    pub tls: Option<Tls>,
     pub counters: Rc<Counters>,
 }
 
@@ -157,9 +159,9 @@ impl Link {
         };
         let begun = Instant::now();
         let why = match connected {
-            Ok((stream, reader)) => {
-                let why = self.serve(&stream, reader).await;
-                stream.shutdown();
+            Ok((channel, reader)) => {
+                let why = self.serve(&channel, reader).await;
+                channel.stream().shutdown();
                 why
             }
             Err(why) => why,
@@ -171,7 +173,7 @@ impl Link {
         self.fall(&why);
     }
 
-    async fn connect(&self) -> Result<(Stream, Reader), String> {
+    async fn connect(&self) -> Result<(Channel, Reader), String> {
         let address = &self.target.address;
         let found = net::resolve(&address.host, address.peer_port).await;
         let mut why = "it has no address".to_string();
@@ -184,31 +186,34 @@ impl Link {
         Err(why)
     }
 
-    async fn introduce(&self, stream: Stream) -> Result<(Stream, Reader), String> {
+    async fn introduce(&self, stream: Stream) -> Result<(Channel, Reader), String> {
         let patience = Duration::from_millis(PEER_PATIENCE_MS);
         let patient = stream.set_patience(patience);
         patient.map_err(|error| error.to_string())?;
-        let mut reader = Reader::new(stream.clone(), self.own.counters.clone());
+        let (tls, host) = (self.own.tls.as_ref(), &self.target.address.host);
+        let channel = Channel::connecting(stream, tls, host);
+        let channel = channel.map_err(|error| error.to_string())?;
+        let mut reader = Reader::new(channel.clone(), self.own.counters.clone());
         let introduction = Introduction {
             lane: self.target.lane,
             from: self.own.node_id,
             to: self.target.id,
         };
         let presented =
-            handshake::present(&stream, &mut reader, &self.own.secret, introduction).await;
+            handshake::present(&channel, &mut reader, &self.own.secret, introduction).await;
         presented.map_err(|refused| refused.to_string())?;
-        reader.admit(self.target.lane);
-        Ok((stream, reader))
+        reader.admit(self.target.lane, self.target.lane.answer_bytes());
+        Ok((channel, reader))
     }
 
     /// Sends and receives until the connection ends. Answers why it did.
-    async fn serve(&self, stream: &Stream, reader: Reader) -> String {
+    async fn serve(&self, channel: &Channel, reader: Reader) -> String {
         {
             let mut state = self.state.borrow_mut();
             if matches!(*state, State::Closed) {
                 return "this node is stopping".to_string();
             }
-            *state = State::Up(stream.clone());
+            *state = State::Up(channel.stream().clone());
         }
         self.heard.set(Instant::now());
         if self.connected_before.replace(true) {
@@ -216,7 +221,7 @@ impl Link {
                 .counters
                 .change(|counters| counters.reconnects += 1);
         }
-        let written = std::pin::pin!(self.outbox.write_to(stream, &self.own.counters));
+        let written = std::pin::pin!(self.outbox.write_to(channel, &self.own.counters));
         let read = std::pin::pin!(self.read(reader));
         match select(written, read).await {
             Either::Left((Ok(()), _)) => "it was closed".to_string(),

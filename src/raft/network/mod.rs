@@ -21,11 +21,11 @@
 //! - A checkpoint reaches the group when it is whole, and not before.
 //! - Every queue has a bound: bytes to a node, requests in flight, requests served, strangers.
 //!
-//! Not done here: encryption (the handshake authenticates, what follows is in the clear: nodes
-//! belong into a private network), repeating requests (openraft does, and whoever calls), and
-//! finding nodes (`discovery/`).
+//! Not done here: repeating requests (openraft does, and whoever calls), finding nodes
+//! (`discovery/`), and noticing that certificates were renewed (a node reads them at its start).
 
 mod addresses;
+mod channel;
 mod connection;
 mod counters;
 mod frame;
@@ -64,6 +64,7 @@ use super::applier::Chunks;
 use super::types::{LeaderId, Types, Vote};
 use pipeline::Pipeline;
 
+pub use channel::PeerCertificates;
 pub use counters::TransportCounters;
 pub use transport::{Transport, TransportOptions};
 

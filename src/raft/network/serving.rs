@@ -15,6 +15,7 @@ use futures::channel::oneshot;
 use futures::future::{Either, FutureExt, LocalBoxFuture, select};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 
+use super::channel::Channel;
 use super::connection::{Ended, Outbox, Reader};
 use super::counters::TransportCounters;
 use super::frame::{Frame, Garbage};
@@ -66,8 +67,8 @@ fn admit(shared: &Rc<Shared>, stream: Stream) {
         let _running = Running::new(&shared);
         let introduced = introduce(&shared, &stream).await;
         shared.strangers.set(shared.strangers.get() - 1);
-        if let Some((introduction, reader)) = introduced {
-            serve(&shared, number, introduction, &stream, reader).await;
+        if let Some((introduction, channel, reader)) = introduced {
+            serve(&shared, number, introduction, &channel, reader).await;
         }
         stream.shutdown();
         shared.accepted.borrow_mut().remove(&number);
@@ -75,18 +76,25 @@ fn admit(shared: &Rc<Shared>, stream: Stream) {
 }
 
 /// The handshake, within its time. `None`: it was a stranger.
-async fn introduce(shared: &Shared, stream: &Stream) -> Option<(Introduction, Reader)> {
+async fn introduce(shared: &Shared, stream: &Stream) -> Option<(Introduction, Channel, Reader)> {
     let counters = &shared.own.counters;
-    let mut reader = Reader::new(stream.clone(), counters.clone());
+    let channel = match Channel::accepted(stream.clone(), shared.own.tls.as_ref()) {
+        Ok(channel) => channel,
+        Err(error) => {
+            drop_stranger(shared, stream, &error.to_string());
+            return None;
+        }
+    };
+    let mut reader = Reader::new(channel.clone(), counters.clone());
     let deadline = Duration::from_millis(PEER_HANDSHAKE_MS);
     let own = &shared.own;
-    let received = handshake::receive(stream, &mut reader, &own.secret, own.node_id);
+    let received = handshake::receive(&channel, &mut reader, &own.secret, own.node_id);
     let why = match net::within(deadline, received).await {
         Some(Ok(introduction)) => {
             // The kernel's own patience is longer: the connection works without.
             let _ = stream.set_patience(Duration::from_millis(PEER_PATIENCE_MS));
-            reader.admit(introduction.lane);
-            return Some((introduction, reader));
+            reader.admit(introduction.lane, introduction.lane.request_bytes());
+            return Some((introduction, channel, reader));
         }
         Some(Err(refused)) => {
             if matches!(refused, Refused::Secret) {
@@ -134,7 +142,7 @@ async fn serve(
     shared: &Rc<Shared>,
     number: u64,
     introduction: Introduction,
-    stream: &Stream,
+    channel: &Channel,
     reader: Reader,
 ) {
     let session = Rc::new(Session {
@@ -147,7 +155,7 @@ async fn serve(
         served_bytes: Cell::new(0),
         room: RefCell::new(None),
     });
-    let written = std::pin::pin!(session.outbox.write_to(stream, &shared.own.counters));
+    let written = std::pin::pin!(session.outbox.write_to(channel, &shared.own.counters));
     let read = std::pin::pin!(session.read(reader));
     if let Either::Right((ended, _)) = select(written, read).await
         && let Ended::Garbage(garbage) = ended

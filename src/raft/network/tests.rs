@@ -9,6 +9,7 @@ use futures::future::{FutureExt, LocalBoxFuture, join_all};
 
 use rand::RngExt;
 
+use super::channel::Channel;
 use super::connection::Reader;
 use super::handshake::Introduction;
 use super::lane::Lane;
@@ -62,9 +63,61 @@ async fn listen(node_id: u64, peer_port: u16, secret: &[u8]) -> (Transport, temp
         bind: "127.0.0.1".to_string(),
         peer_port,
         secret: secret.to_vec(),
+        certificates: None,
         scratch: folder.path().to_path_buf(),
     };
     (Transport::listen(options).await.unwrap(), folder)
+}
+
+/// An authority, and what it vouches for.
+struct Authority {
+    issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
+    folder: tempfile::TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let issuer = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Authority { issuer, folder }
+    }
+
+    fn certificates(&self, host: &str) -> PeerCertificates {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![host.to_string()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let write = |name: &str, text: String| {
+            let path = self.folder.path().join(format!("{host}-{name}"));
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        PeerCertificates {
+            certificate: write("certificate.pem", certificate.pem()),
+            key: write("key.pem", key.serialize_pem()),
+            authorities: write("authorities.pem", self.issuer.pem()),
+        }
+    }
+}
+
+async fn listen_secured(node_id: u64, certificates: Option<PeerCertificates>) -> Node {
+    let folder = tempfile::tempdir().unwrap();
+    let transport = Transport::listen(TransportOptions {
+        node_id,
+        bind: "127.0.0.1".to_string(),
+        peer_port: 0,
+        secret: b"s".to_vec(),
+        certificates,
+        scratch: folder.path().to_path_buf(),
+    });
+    Node::over(
+        GroupOptions::single(node_id, "127.0.0.1:1"),
+        transport.await.unwrap(),
+        folder,
+    )
+    .await
 }
 
 impl Node {
@@ -75,6 +128,10 @@ impl Node {
 
     async fn with(options: GroupOptions, peer_port: u16, secret: &[u8]) -> Node {
         let (transport, folder) = listen(options.node_id, peer_port, secret).await;
+        Self::over(options, transport, folder).await
+    }
+
+    async fn over(options: GroupOptions, transport: Transport, folder: tempfile::TempDir) -> Node {
         let (log, votes, applier) = (MemoryLog::new(), MemoryVotes::new(), TestApplier::new());
         let peers = Rc::new(transport.clone());
         let group = Group::start_with(options, log, votes, applier.clone(), peers).await;
@@ -273,15 +330,16 @@ fn no_bytes_of_a_peer_stop_a_node() {
         for round in 0..400u64 {
             let lane = [Lane::Votes, Lane::Entries, Lane::Bulk, Lane::Node][round as usize % 4];
             let socket = Socket::connect(at.parse().unwrap()).await.unwrap();
-            let mut reader = Reader::new(socket.clone(), Rc::default());
+            let channel = Channel::accepted(socket.clone(), None).unwrap();
+            let mut reader = Reader::new(channel.clone(), Rc::default());
             let introduction = Introduction {
                 lane,
                 from: 1,
                 to: 2,
             };
-            let let_in = handshake::present(&socket, &mut reader, b"", introduction).await;
+            let let_in = handshake::present(&channel, &mut reader, b"", introduction).await;
             assert_eq!(let_in.unwrap(), 2);
-            reader.admit(lane);
+            reader.admit(lane, lane.answer_bytes());
             let mut bytes = Vec::new();
             let kind = rng.random_range(0..12);
             // Half of them are plausible to the first field and beyond.
@@ -408,6 +466,81 @@ fn a_checkpoint_keeps_to_its_pace() {
         assert!(took < Duration::from_millis(900), "{took:?}");
         one.stop().await;
         two.stop().await;
+    });
+}
+
+#[test]
+fn connections_are_secured_where_there_are_certificates() {
+    run_test(async {
+        let authority = Authority::new();
+        let certificates = || Some(authority.certificates("127.0.0.1"));
+        let one = listen_secured(1, certificates()).await;
+        let two = listen_secured(2, certificates()).await;
+        // Both ways at once, more than TLS and the sockets hold.
+        let large = Bytes::from(vec![7; 3_000_000]);
+        let calls = (0..4).flat_map(|_| {
+            let there = one.transport.call(&two.address(), large.clone());
+            [there, two.transport.call(&one.address(), large.clone())]
+        });
+        let calls: Vec<_> = calls.collect();
+        for (answer, from) in join_all(calls)
+            .await
+            .into_iter()
+            .zip(["1: ", "2: "].repeat(4))
+        {
+            assert!(answer.unwrap() == [from.as_bytes(), &large].concat());
+        }
+        assert_eq!(one.transport.counters().strangers_dropped, 0);
+
+        // Nothing in the clear, nobody that another authority vouches for, no other host's name.
+        let clear = listen_secured(3, None).await;
+        let other = listen_secured(4, Some(Authority::new().certificates("127.0.0.1"))).await;
+        let elsewhere = listen_secured(5, Some(authority.certificates("127.0.0.2"))).await;
+        for stranger in [&clear, &other] {
+            let call = stranger.transport.call(&two.address(), "a".into()).await;
+            assert!(matches!(call, Err(CallError::NotSent(_))), "{call:?}");
+        }
+        until(|| two.transport.counters().strangers_dropped == 2).await;
+        for stranger in [&clear, &other, &elsewhere] {
+            let call = one.transport.call(&stranger.address(), "a".into()).await;
+            assert!(matches!(call, Err(CallError::NotSent(_))), "{call:?}");
+            assert!(stranger.echo.asked.borrow().is_empty());
+        }
+        let known = elsewhere.transport.call(&two.address(), "a".into()).await;
+        assert_eq!(known, Ok("5: a".into()));
+        for node in [one, two, clear, other, elsewhere] {
+            node.stop().await;
+        }
+    });
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_named() {
+    run_test(async {
+        let authority = Authority::new();
+        let good = authority.certificates("127.0.0.1");
+        let mut bad = good.clone();
+        bad.key = authority.certificates("127.0.0.2").key;
+        let mut missing = good.clone();
+        missing.authorities = "/nowhere/ca.pem".into();
+        let mut empty = good;
+        empty.authorities = empty.key.clone();
+        for (files, part) in [
+            (bad, "certificate.pem"),
+            (missing, "/nowhere/ca.pem"),
+            (empty, "key.pem"),
+        ] {
+            let options = TransportOptions {
+                node_id: 1,
+                bind: "127.0.0.1".to_string(),
+                peer_port: 0,
+                secret: Vec::new(),
+                certificates: Some(files),
+                scratch: authority.folder.path().to_path_buf(),
+            };
+            let error = Transport::listen(options).await.err().unwrap().to_string();
+            assert!(error.contains(part), "{error}");
+        }
     });
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
 
+use super::channel::{PeerCertificates, Tls};
 use super::counters::{Counters, TransportCounters};
 use super::lane::{Kind, Lane};
 use super::link::{Link, Own, Target, Waiting, answered};
@@ -34,6 +35,8 @@ pub struct TransportOptions {
     pub peer_port: u16,
     /// What all nodes of the cluster know and nobody else does. May be empty.
     pub secret: Vec<u8>,
+    /// Secures connections by TLS, at both ends of each. Beside the secret, not in its place.
+    pub certificates: Option<PeerCertificates>,
     /// The folder on whose disk a checkpoint lies that is being received, without a name.
     pub scratch: PathBuf,
 }
@@ -76,8 +79,10 @@ impl Transport {
     /// [`serve`](Transport::serve): peers that ask before are told to come again.
     ///
     /// # Errors
-    /// [`Fatal::Setup`] where the port cannot be had.
+    /// [`Fatal::Setup`] where the port cannot be had or the certificates cannot be used.
     pub async fn listen(options: TransportOptions) -> Result<Transport, Fatal> {
+        let tls = options.certificates.as_ref().map(Tls::read).transpose();
+        let tls = tls.map_err(|error| Fatal::Setup(format!("TLS between nodes: {error}")))?;
         let (host, port) = (&options.bind, options.peer_port);
         let setup =
             |error| Fatal::Setup(format!("cannot listen for peers at {host}:{port}: {error}"));
@@ -92,6 +97,7 @@ impl Transport {
             own: Rc::new(Own {
                 node_id: options.node_id,
                 secret: options.secret,
+                tls,
                 counters,
             }),
             listener: RefCell::new(Some(listener.clone())),

@@ -179,7 +179,7 @@ pub struct Port {
 
 impl Port {
     /// Both ways have to be open: where only the way back is cut, the request is served and its
-    /// answer lost.
+    /// answer lost. It is on its way at once, like those before it.
     fn call<T, E, F>(
         &self,
         kind: &'static str,

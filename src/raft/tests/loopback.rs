@@ -77,6 +77,7 @@ impl Cluster {
             bind: "127.0.0.1".to_string(),
             peer_port: peer_port.parse().expect("a port"),
             secret: b"of the test".to_vec(),
+            certificates: None,
             scratch: self.folder.path().join(id.to_string()),
         });
         let transport = transport.await.expect("the port is free");
@@ -275,6 +276,67 @@ fn heartbeats_pass_stuffed_entries_and_a_stalled_disk() {
         }
         cluster.agree(105).await;
         assert_eq!(cluster.group(leader).state().term, term);
+        cluster.stop().await;
+    });
+}
+
+/// CPU time of this thread: what else runs on the machine does not show in it.
+fn cpu_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a timespec of ours that outlives the call.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(result, 0);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn the_cost_of_a_round() {
+    run_test(async {
+        let cluster = Cluster::start().await;
+        let leader = cluster.leader().await;
+        for node in &cluster.nodes {
+            node.applier.counting.set(true);
+        }
+        for (in_flight, bytes) in [(1, 100), (2, 100), (2, 10_000), (2, 1_000_000), (16, 100)] {
+            let rounds = if bytes > 100_000 { 200 } else { 10_000 };
+            let applier = cluster.applier(leader);
+            let before = applier.count.get();
+            let payload = Bytes::from(vec![7; bytes]);
+            let (began, cpu) = (Instant::now(), cpu_ns());
+            let mut proposed = 0;
+            std::future::poll_fn(|context| {
+                let applied = applier.count.get() - before;
+                while proposed < rounds && proposed < applied + in_flight {
+                    let done = cluster
+                        .group(leader)
+                        .propose(proposed, payload.clone(), true);
+                    done.expect("room in the queue");
+                    proposed += 1;
+                }
+                *applier.waiting.borrow_mut() = Some(context.waker().clone());
+                match applied == rounds {
+                    true => std::task::Poll::Ready(()),
+                    false => std::task::Poll::Pending,
+                }
+            })
+            .await;
+            let each = |total: u64| total as f64 / rounds as f64 / 1000.0;
+            println!(
+                "{in_flight} in flight of {bytes} bytes: {:.1} us CPU of three nodes, {:.1} us",
+                each(cpu_ns() - cpu),
+                each(began.elapsed().as_nanos() as u64)
+            );
+        }
+        let begin = (Instant::now(), cpu_ns());
+        for _ in 0..5000 {
+            cluster.group(leader).read_index().await.expect("a quorum");
+        }
+        let cpu = (cpu_ns() - begin.1) / 5000;
+        println!("a read index: {cpu} ns CPU, {:?}", begin.0.elapsed() / 5000);
         cluster.stop().await;
     });
 }
