@@ -40,5 +40,10 @@ pub mod shard;
 
 pub mod node;
 
+mod embed;
+
+pub use config::{Consistency, Durability};
+pub use embed::{Builder, Call, Ending, Error, Node, Ready, Reply, Session};
+
 #[cfg(feature = "server")]
 pub mod server;

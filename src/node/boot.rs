@@ -47,7 +47,7 @@ pub enum Event {
 }
 
 /// A running node.
-pub struct Node {
+pub struct Running {
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     doorbells: Vec<Doorbell>,
@@ -61,13 +61,13 @@ pub struct Node {
 ///
 /// # Errors
 /// When the directory cannot be used, or the process has no descriptors or threads left.
-/// Everything else ends the core that meets it, and [`Node::wait`] says so.
+/// Everything else ends the core that meets it, and [`Running::wait`] says so.
 pub fn start<F, M>(
     config: Config,
     layout: Layout,
     cpus: Vec<usize>,
     front: M,
-) -> Result<Node, Fatal>
+) -> Result<Running, Fatal>
 where
     F: Front,
     M: Fn(usize) -> Result<F, Fatal> + Send + Sync + 'static,
@@ -121,7 +121,7 @@ where
         threads.push(thread.map_err(setup)?);
     }
     spawn_watch(doorbells.clone(), stop.clone()).map_err(setup)?;
-    Ok(Node {
+    Ok(Running {
         threads,
         stop,
         doorbells,
@@ -196,10 +196,15 @@ fn spawn_load(directory: PathBuf, layout: Layout) -> Result<Load, Fatal> {
     Ok((receivers, store))
 }
 
-impl Node {
+impl Running {
     /// Where to send [`Event::StopAsked`].
     pub fn sender(&self) -> Sender<Event> {
         self.sender.clone()
+    }
+
+    /// How to wake each core, by its number.
+    pub fn doorbells(&self) -> &[Doorbell] {
+        &self.doorbells
     }
 
     /// Waits until the node stops: on request cleanly, or because a core failed.
