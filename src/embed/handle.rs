@@ -198,8 +198,10 @@ impl Future for Ready {
                 Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => error,
             };
-            // The engine has waited for a leader as long as it does: again.
-            if !error.text().starts_with("CLUSTERDOWN") {
+            // The engine has waited for a leader as long as it does: again. Where the node has
+            // stopped meanwhile, the next probe says so.
+            let again = error.text().starts_with("CLUSTERDOWN");
+            if !again && !matches!(error, Error::Uncertain(_)) {
                 let ended = self.node.0.progress.ended();
                 let why = ended.and_then(Result::err).unwrap_or(error);
                 return Poll::Ready(Err(why));

@@ -113,7 +113,8 @@ fn a_directory_has_one_node() {
     let folder = tempfile::tempdir().unwrap();
     let node = alone(folder.path(), 1);
     let second = Node::builder().dir(folder.path()).start();
-    assert!(second.unwrap_err().to_string().contains("in use"));
+    let error = second.unwrap_err().to_string();
+    assert!(error.contains("is using the directory"), "{error}");
     let member = Node::builder().peers(["a:1"]).start();
     assert!(member.unwrap_err().to_string().contains("address"));
     let ended = node.ended();

@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
@@ -329,7 +329,12 @@ impl Seat {
             let stop = stop_raft(&group, &*log, cluster.as_deref());
             running.ring.drive(stop).await?;
         }
+        let joint = running.engine.raft.as_ref();
+        let joint = joint.map(|raft| Rc::downgrade(&raft.joint));
         drop(running);
+        if let Some(joint) = joint {
+            let_go(joint).await;
+        }
         Ring::forget_current();
         ran.map_err(|error| Fatal::Setup(format!("the kernel gave up the ring: {error}")))?;
         fault.map_or(Ok(()), Err)
@@ -543,6 +548,22 @@ async fn stop_raft(group: &Group, log: &dyn Log, cluster: Option<&Cluster>) -> R
     log.close()
         .await
         .map_err(|error| Fatal::Setup(format!("the log did not close: {error}")))
+}
+
+/// How long tasks that hold the store of checkpoints may take to end once the group has stopped.
+const LET_GO_WITHIN: Duration = Duration::from_secs(2);
+
+/// Waits until no task holds the store of checkpoints: its directory is free then for the next node
+/// of this process. An executor that ends does not drop the tasks that sleep on it.
+async fn let_go(joint: Weak<Joint>) {
+    let begun = Instant::now();
+    while joint.strong_count() > 0 {
+        if begun.elapsed() > LET_GO_WITHIN {
+            tracing::warn!("the node has stopped and something still holds its checkpoints");
+            return;
+        }
+        rt::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// The vote in the meta store: always synced.
