@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -12,25 +12,32 @@ use futures::future::join_all;
 
 use super::wait::wait;
 use super::*;
+use crate::address::{NodeAddress, PEER_PORT_OFFSET};
 use crate::config::{Consistency, Durability};
 use crate::raft::Role;
 
-/// Nodes named by ports that were free, each with its directory.
+/// Nodes with addresses, each with its directory.
 struct Cluster {
     addresses: Vec<String>,
     folder: tempfile::TempDir,
 }
 
+/// An address whose peer port is free; no two of this process are the same. Below the ports that
+/// the kernel gives to outgoing connections.
+fn free_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(16_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port + PEER_PORT_OFFSET)).is_ok() {
+            return format!("127.0.0.1:{port}");
+        }
+    }
+}
+
 impl Cluster {
     fn of(count: usize) -> Cluster {
-        // All at once: no port comes twice.
-        let free: Vec<TcpListener> = (0..2 * count)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let port = |at: usize| free[at].local_addr().unwrap().port();
-        let address = |at| format!("127.0.0.1:{}@{}", port(2 * at), port(2 * at + 1));
         Cluster {
-            addresses: (0..count).map(address).collect(),
+            addresses: (0..count).map(|_| free_address()).collect(),
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -125,8 +132,8 @@ fn a_directory_has_one_node() {
 #[test]
 fn what_keeps_a_core_from_starting_is_told_by_start() {
     let cluster = Cluster::of(1);
-    let peer_port = cluster.addresses[0].rsplit_once('@').unwrap().1;
-    let _taken = TcpListener::bind(format!("127.0.0.1:{peer_port}")).unwrap();
+    let address: NodeAddress = cluster.addresses[0].parse().unwrap();
+    let _taken = TcpListener::bind(address.peer()).unwrap();
     let error = cluster.builder(0).start().unwrap_err().to_string();
     assert!(error.contains("cannot listen for peers"), "{error}");
 }
