@@ -5,6 +5,7 @@
 //! its own directory for another release's. And it checks some lengths of what it reads by
 //! assertion. Neither may reach a user.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fs;
 use std::io;
@@ -49,7 +50,6 @@ pub fn open(
 /// # Errors
 /// What `work` answers, and `Fatal::Corrupt` where it panics.
 pub fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, Fatal>) -> Result<T, Fatal> {
-    quiet_panics_of_guarded_threads();
     let guarded = Guarded {
         path: path.to_owned(),
         said: String::new(),
@@ -59,7 +59,12 @@ pub fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, Fatal>) -> Resul
     let guarded = GUARDED.replace(outer);
     match (result, guarded) {
         (Ok(result), _) => result,
-        (Err(_), Some(guarded)) => Err(guarded.fatal()),
+        (Err(panic), Some(mut guarded)) => {
+            if guarded.said.is_empty() {
+                guarded.said = said(&*panic).to_owned();
+            }
+            Err(guarded.fatal())
+        }
         (Err(panic), None) => resume_unwind(panic),
     }
 }
@@ -104,8 +109,16 @@ impl Guarded {
     }
 }
 
-/// Keeps the panic of a guarded thread for its [`Fatal`]; all others are told as before.
-fn quiet_panics_of_guarded_threads() {
+/// What a panic said.
+fn said(payload: &dyn Any) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    let owned = payload.downcast_ref::<String>().map(String::as_str);
+    text.or(owned).unwrap_or("the storage engine gave up")
+}
+
+/// Has this process keep the panics of [`guarded`] threads for their [`Fatal`], place included; all
+/// others are told as before. The hook is the whole process's: a program's to set, not a library's.
+pub fn quiet_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let told = std::panic::take_hook();
@@ -129,10 +142,7 @@ fn keep(guarded: &mut Guarded, panic: &PanicHookInfo<'_>) {
         // SAFETY: ends the process; nothing of it runs on.
         unsafe { libc::_exit(1) };
     }
-    let payload = panic.payload();
-    let text = payload.downcast_ref::<&str>().copied();
-    let owned = payload.downcast_ref::<String>().map(String::as_str);
-    let what = text.or(owned).unwrap_or("the storage engine gave up");
+    let what = said(panic.payload());
     guarded.said = match panic.location() {
         Some(at) => format!("{what} ({}:{})", at.file(), at.line()),
         None => what.to_owned(),
@@ -217,9 +227,13 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_engine_is_damage() {
-        let answer: Result<(), Fatal> = guarded(Path::new("/data"), || panic!("level count"));
-        let text = answer.unwrap_err().to_string();
-        assert!(text.starts_with("damaged: the database in /data: level count (src/"));
+        let fail = || -> String {
+            let answer: Result<(), Fatal> = guarded(Path::new("/data"), || panic!("level count"));
+            answer.unwrap_err().to_string()
+        };
+        assert!(fail().starts_with("damaged: the database in /data: level count"));
+        quiet_panics();
+        assert!(fail().starts_with("damaged: the database in /data: level count (src/"));
         guarded(Path::new("/data"), || Ok(())).unwrap();
     }
 }

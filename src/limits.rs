@@ -82,6 +82,22 @@ pub const SUBMITTED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// read: what bounds a client that sends and does not read.
 pub const OUTPUT_BYTES_PAUSE: usize = 4 * 1024 * 1024;
 
+/// Calls of an embedding application that one core works on at a time; the rest wait in their
+/// futures. As deep as one connection's pipeline, which fills any batch.
+pub const CALLS_UNDER_WAY_MAX: usize = REPLIES_OUTSTANDING_MAX;
+
+/// Calls that one core takes over in a turn: what keeps a turn at a millisecond or two.
+pub const CALLS_TAKEN_PER_TURN_MAX: usize = 1024;
+
+/// Sessions of an application on one core: a handle each, so more are a mistake.
+pub const SESSIONS_MAX: usize = 1 << 20;
+
+const _: () = assert!(CALLS_UNDER_WAY_MAX + SESSIONS_MAX < 1 << 24);
+
+/// Calls of one session that its core takes over before they can be carried out: enough for a
+/// turn, little enough that a dropped future usually still takes its call back.
+pub const SESSION_CALLS_TAKEN_MAX: usize = 1024;
+
 /// Keys whose expiry one shard proposes in one go.
 pub const EXPIRE_BATCH: usize = 512;
 

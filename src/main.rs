@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use quorate::config::{Config, Logging, RaftCore, Startup, VERSION};
+use quorate::database;
 use quorate::error::Fatal;
 use quorate::node::{self, Event, Layout};
 use quorate::rt::socket;
@@ -37,6 +38,7 @@ fn fail(error: &Fatal) -> ExitCode {
 
 fn run(config: Config) -> Result<(), Fatal> {
     Logging::install(&config)?.keep();
+    database::quiet_panics();
     let addresses = addresses(&config)?;
     let (layout, cpus) = placement(&config);
     for address in &addresses {

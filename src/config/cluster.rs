@@ -75,10 +75,11 @@ impl Config {
         self.addresses(Name::AnnounceAddress).pop()
     }
 
-    /// Where this node listens for its peers; `None` where it was not given and the client port
-    /// leaves no room for it.
+    /// Where this node listens for its peers; `None` where it was not given and there is no client
+    /// port, or none that leaves room for it.
     pub fn peer_port(&self) -> Option<u16> {
         match self.show(Name::PeerPort).parse() {
+            Ok(0) | Err(_) if self.port() == 0 => None,
             Ok(0) | Err(_) => self.port().checked_add(PEER_PORT_OFFSET),
             Ok(port) => Some(port),
         }

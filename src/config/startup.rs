@@ -7,6 +7,7 @@ use crate::error::Fatal;
 
 use super::help;
 use super::settings::Config;
+use super::table::Name;
 use super::words;
 
 /// The product's version.
@@ -49,6 +50,28 @@ impl Config {
                 .map(|_| text)
                 .map_err(|error| Fatal::io("reading the configuration from", "stdin", error))
         })
+    }
+
+    /// The settings of a node inside an application: directives with their values, each value as
+    /// `CONFIG SET` takes it. The last one of a name counts.
+    ///
+    /// # Errors
+    /// [`Fatal::Setup`] with what is wrong.
+    pub fn from_pairs(pairs: &[(String, String)]) -> Result<Config, Fatal> {
+        const PLACE: &str = "settings";
+        let mut config = Config::default();
+        for (name, text) in pairs {
+            let takes_many = Name::find(name).is_some_and(|found| found.directive().takes_many());
+            let words = if takes_many {
+                let unclosed = || Fatal::Setup(format!("{PLACE}: '{name}': unbalanced quotes"));
+                words::split(text).ok_or_else(unclosed)?
+            } else {
+                vec![text.clone()]
+            };
+            config.apply(name, &words, PLACE)?;
+        }
+        config.check_cluster().map_err(Fatal::Setup)?;
+        Ok(config)
     }
 
     fn from_args_and(
@@ -227,6 +250,42 @@ mod tests {
         assert_eq!(config.timeout().unwrap().as_secs(), 3);
         assert_eq!(run("--port 9 -").unwrap().port(), 9);
         assert_eq!(run("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn pairs_are_read_as_config_set_reads_them() {
+        let read = |pairs: &[(&str, &str)]| {
+            let own = |(name, text): &(&str, &str)| (name.to_string(), text.to_string());
+            let pairs: Vec<(String, String)> = pairs.iter().map(own).collect();
+            Config::from_pairs(&pairs).map_err(|error| error.to_string())
+        };
+        let config = read(&[
+            ("dir", "/a b"),
+            ("cores", "2"),
+            ("cores", "3"),
+            ("consistency", "bounded 10"),
+            ("cluster-peers", "a:1 b:2"),
+        ])
+        .unwrap();
+        assert_eq!(config.dir(), Path::new("/a b"));
+        assert_eq!((config.cores(), config.cluster_peers().len()), (Some(3), 2));
+        assert_eq!(
+            config.consistency(),
+            crate::config::Consistency::Bounded(10)
+        );
+        for (pairs, expected) in [
+            (
+                ("prot", "1"),
+                "settings: unknown directive 'prot'; did you mean 'port'?",
+            ),
+            (("bind", "'a"), "settings: 'bind': unbalanced quotes"),
+            (
+                ("expect", "3"),
+                "expect counts the nodes of cluster-peers, and none is named",
+            ),
+        ] {
+            assert_eq!(read(&[pairs]).unwrap_err(), expected);
+        }
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
@@ -47,7 +47,7 @@ pub enum Event {
 }
 
 /// A running node.
-pub struct Node {
+pub struct Running {
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     doorbells: Vec<Doorbell>,
@@ -61,13 +61,13 @@ pub struct Node {
 ///
 /// # Errors
 /// When the directory cannot be used, or the process has no descriptors or threads left.
-/// Everything else ends the core that meets it, and [`Node::wait`] says so.
+/// Everything else ends the core that meets it, and [`Running::wait`] says so.
 pub fn start<F, M>(
     config: Config,
     layout: Layout,
     cpus: Vec<usize>,
     front: M,
-) -> Result<Node, Fatal>
+) -> Result<Running, Fatal>
 where
     F: Front,
     M: Fn(usize) -> Result<F, Fatal> + Send + Sync + 'static,
@@ -121,7 +121,7 @@ where
         threads.push(thread.map_err(setup)?);
     }
     spawn_watch(doorbells.clone(), stop.clone()).map_err(setup)?;
-    Ok(Node {
+    Ok(Running {
         threads,
         stop,
         doorbells,
@@ -196,10 +196,15 @@ fn spawn_load(directory: PathBuf, layout: Layout) -> Result<Load, Fatal> {
     Ok((receivers, store))
 }
 
-impl Node {
+impl Running {
     /// Where to send [`Event::StopAsked`].
     pub fn sender(&self) -> Sender<Event> {
         self.sender.clone()
+    }
+
+    /// How to wake each core, by its number.
+    pub fn doorbells(&self) -> &[Doorbell] {
+        &self.doorbells
     }
 
     /// Waits until the node stops: on request cleanly, or because a core failed.
@@ -324,7 +329,12 @@ impl Seat {
             let stop = stop_raft(&group, &*log, cluster.as_deref());
             running.ring.drive(stop).await?;
         }
+        let joint = running.engine.raft.as_ref();
+        let joint = joint.map(|raft| Rc::downgrade(&raft.joint));
         drop(running);
+        if let Some(joint) = joint {
+            let_go(joint).await;
+        }
         Ring::forget_current();
         ran.map_err(|error| Fatal::Setup(format!("the kernel gave up the ring: {error}")))?;
         fault.map_or(Ok(()), Err)
@@ -539,6 +549,22 @@ async fn stop_raft(group: &Group, log: &dyn Log, cluster: Option<&Cluster>) -> R
     log.close()
         .await
         .map_err(|error| Fatal::Setup(format!("the log did not close: {error}")))
+}
+
+/// How long tasks that hold the store of checkpoints may take to end once the group has stopped.
+const LET_GO_WITHIN: Duration = Duration::from_secs(2);
+
+/// Waits until no task holds the store of checkpoints: its directory is free then for the next node
+/// of this process. An executor that ends does not drop the tasks that sleep on it.
+async fn let_go(joint: Weak<Joint>) {
+    let begun = Instant::now();
+    while joint.strong_count() > 0 {
+        if begun.elapsed() > LET_GO_WITHIN {
+            tracing::warn!("the node has stopped and something still holds its checkpoints");
+            return;
+        }
+        rt::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// The vote in the meta store: always synced.

@@ -200,6 +200,9 @@ impl Cluster {
              with --cluster-vote-after-loss yes)"
         );
         loop {
+            if self.relay.group.state().role == Role::Down {
+                return;
+            }
             if let Some(index) = self.relay.read_index().await {
                 let patience = Instant::now() + CAUGHT_UP_WITHIN;
                 let caught_up = self.relay.group.wait_applied(index, patience).await.is_ok();

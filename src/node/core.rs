@@ -130,7 +130,8 @@ impl<F: Front> Core<F> {
     /// Sleeps until something comes, unless something came just now.
     async fn sleep(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
         self.parker.arm();
-        let came = self.engine.has_work() || self.ring.turn(completions)?;
+        let work = self.engine.has_work() || self.front.has_work();
+        let came = work || self.ring.turn(completions)?;
         for completion in completions.drain(..) {
             self.front
                 .complete(&self.ring, completion, &mut self.engine);

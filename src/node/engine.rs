@@ -17,6 +17,7 @@ use crate::shard::{Captured, Item, Shard};
 
 use super::boot::Event;
 use super::client::Clients;
+use super::cluster_view::ClusterView;
 use super::entry::HEAD_BYTES;
 use super::gather::Gathers;
 use super::layout::Layout;
@@ -314,6 +315,16 @@ impl Engine {
         self.raft
             .as_ref()
             .is_some_and(|raft| raft.sequencer.is_proposing())
+    }
+
+    /// Whether this node leads and can have writes acknowledged, as far as this core knows.
+    pub fn leads(&self) -> bool {
+        self.stand.standing.leads()
+    }
+
+    /// How this node sees its cluster now; on the Raft core only.
+    pub fn cluster_view(&self) -> Option<ClusterView> {
+        self.raft.as_ref().map(Raft::cluster_view)
     }
 
     /// Whether there is work that no wake would announce.

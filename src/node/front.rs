@@ -16,6 +16,11 @@ pub trait Front: Clients {
     /// Goes on with connections that had to wait. Answers whether any went on.
     fn resume(&mut self, ring: &Ring, engine: &mut Engine) -> bool;
 
+    /// Whether requests wait that no completion announces. Asked before the core sleeps.
+    fn has_work(&self) -> bool {
+        false
+    }
+
     /// Sends what the turn wrote.
     fn flush(&mut self, ring: &Ring);
 

@@ -108,7 +108,7 @@ impl Front for Probe {
 
 /// A running node.
 struct Running {
-    node: Node,
+    node: super::Running,
     jobs: Sender<Job>,
     states: Arc<Mutex<Vec<State>>>,
 }

@@ -60,7 +60,7 @@ mod standing;
 mod timed_log;
 mod transaction;
 
-pub use boot::{Event, Node, start};
+pub use boot::{Event, Running, start};
 pub use client::{Client, ClientView, Clients};
 pub use cluster_view::{Change, ClusterCounters, ClusterView, DigestView, Indexes, MemberView};
 pub use core::Core;

@@ -11,6 +11,7 @@ mod clients;
 mod cluster_commands;
 mod connections;
 mod crash;
+mod embedded;
 mod expiry;
 mod failure;
 mod lifecycle;

@@ -26,6 +26,7 @@ const RANKS: &[(&str, u32)] = &[
     ("raft", 4),
     ("shard", 5),
     ("node", 6),
+    ("embed", 7),
     ("http", 7),
     ("server", 7),
     ("main", 8),
