@@ -182,6 +182,24 @@ const _: () = assert!(CAPTURE_SLICE_BYTES * 8 <= CHECKPOINT_QUEUE_BYTES);
 /// voters than a handful only make commits slower.
 pub const MEMBERS_MAX: usize = 31;
 
+/// What the digest of one slice of the keyspace may take of a shard's time, in microseconds; the next
+/// slice is half as large where it took longer. Ten a second: below half a percent.
+pub const DIGEST_SLICE_US: u64 = 300;
+
+/// Time in ms from the beginning of one sweep over the keyspace to that of the next, at least: a
+/// small one is digested at once, which need not be more often.
+pub const DIGEST_SWEEP_MS_MIN: u64 = 1000;
+
+/// How long in ms a leader waits for the entry that carries a digest before it asks for another.
+pub const DIGEST_POINT_MS_MAX: u64 = 5000;
+
+/// Time in ms between two comparisons of digests.
+pub const DIGEST_COMPARE_MS: u64 = 1000;
+
+/// Digests that a node keeps: of a minute and a half, so that a follower which is as far behind can
+/// still be compared.
+pub const DIGESTS_KEPT: usize = 1024;
+
 /// Keys that a walk for the keys of a slot meets in one turn of a core: some 0.1 ms.
 pub const SLOT_SCAN_KEYS: usize = 1000;
 

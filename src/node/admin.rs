@@ -240,6 +240,16 @@ impl Engine {
                 let spans = [crate::resp::Span { start: 0, end: 0 }];
                 return self.route(client, id, spec, Args::new(b"", &spans), None);
             }
+        } else if cfg!(debug_assertions) && args.is(1, "spoil") && args.len() == 3 {
+            // For tests of digests: this node alone comes to hold something else.
+            match &mut self.shard {
+                Some(shard) => {
+                    let db = shard.keyspace_mut().db_mut(client.session.db as usize);
+                    db.set_string(args.get(2), b"spoilt", 0);
+                    client.reply(&Reply::Ok);
+                }
+                None => client.refuse(Error::fixed("ERR this core has no shard")),
+            }
         } else {
             let text = "ERR unknown DEBUG subcommand: SLEEP <seconds> and DIGEST are there";
             client.refuse(Error::fixed(text));

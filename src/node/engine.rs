@@ -160,6 +160,7 @@ impl Engine {
         if let Some(raft) = &self.raft {
             raft.checkpoint_when_due(self.config.checkpoint_log_bytes());
             raft.sequencer.give_up();
+            raft.watch_digests(self.now_ms);
         }
         // A proposal before the node serves would be refused, and the key forgotten.
         while self.serving && self.has_room() && self.propose_expired() {}

@@ -105,6 +105,11 @@ impl Engine {
                     raft.joint.captured(result);
                 }
             }
+            Message::Digested(part, us) => {
+                if let Some(raft) = &self.raft {
+                    raft.digests.take(part, us);
+                }
+            }
             Message::Question(number, question) => self.answer(from, number, *question, clients),
             Message::Answer(number, answer) => self.answered(number, *answer, clients),
             Message::Shard(message) => self.shard_message(message, clients),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::digests::Point;
 use super::gather::{Answer, Question};
 use super::standing::Stand;
 use crate::error::Unavailable;
@@ -21,6 +22,9 @@ pub enum Message {
     Refused(Arc<Local>, Unavailable),
     /// The sender's shard has captured its part of the checkpoint, or could not.
     Captured(Result<(), String>),
+    /// To the Raft core: the sender's shard has taken its part of a digest, in so many
+    /// microseconds.
+    Digested(Point, u64),
     /// From the Raft core: all that the log held before this start has been delivered.
     Replayed,
     /// To the Raft core: the sender's shard has run all of that.

@@ -29,6 +29,7 @@ mod cluster_reply;
 mod cluster_view;
 mod connection;
 mod core;
+mod digests;
 mod dispatch;
 mod engine;
 mod entry;

@@ -21,6 +21,7 @@ use crate::resp::Error;
 use crate::rt::{self, Parker};
 
 use super::cluster::Cluster;
+use super::digests::Digests;
 use super::gather::{Answer, Question};
 use super::install::Incoming;
 use super::sequencer::Sequencer;
@@ -38,6 +39,7 @@ pub struct Raft {
     pub joint: Rc<Joint>,
     /// Absent where no port is left for peers.
     pub cluster: Option<Rc<Cluster>>,
+    pub digests: Rc<Digests>,
     /// Set once when everything in the log was applied and a leader is known.
     pub recovered: Rc<Cell<bool>>,
     /// Answers that were worked for: whom to, under which number.
@@ -369,6 +371,25 @@ impl Raft {
             answers.borrow_mut().push((from, number, answer));
             parker.notify();
         });
+    }
+
+    /// As the leader of others, has digests taken and compared. About ten times a second.
+    pub(super) fn watch_digests(&self, now_ms: u64) {
+        let (standing, _) = self.sequencer.standing();
+        let leads = Seat::Leader { has_quorum: true };
+        let Some(cluster) = self.cluster.as_ref().filter(|_| standing.seat == leads) else {
+            return;
+        };
+        let (written, last) = (
+            self.sequencer.written_index(),
+            self.sequencer.position().index,
+        );
+        if let Some(slice) = self.digests.due(written, last, now_ms) {
+            self.sequencer.ask_digest(slice);
+        }
+        if self.digests.begin_comparing(now_ms) {
+            rt::spawn(cluster.relay.clone().compare_digests());
+        }
     }
 
     /// Starts a checkpoint when the log has grown past `log_bytes_max`, and past the size of the

@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | 1 forward | term u64, sync u8, batches laid out as an entry | 0 done |
 //! | 2 read index | | 0, index u64 |
-//! | 3.. | membership, see `cluster` | |
+//! | 3 to 5 | membership, see `cluster` | |
+//! | 6 digests | version u8, last agreed index u64, the alarm if there is one | 0, version u8, points: index u64, slice u64, digest |
 //!
 //! An answer's first byte is 0, or says why not: 1 this node does not lead (nothing was done; the leader's
 //! address may follow),
@@ -12,6 +13,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::channel::oneshot;
@@ -19,20 +21,25 @@ use futures::future::LocalBoxFuture;
 
 use crate::address::NodeAddress;
 use crate::error::Unavailable;
-use crate::raft::{CallError, Group, Transport};
-use crate::rt;
+use crate::raft::{CallError, Group, Member, MemberState, Transport};
+use crate::rt::{self, net};
 
+use super::digests::{self, Digests, Told};
 use super::entry;
 use super::forward::{Foreign, ForeignAnswer, Forward, Forwarded};
 use super::sequencer::Sequencer;
 
 const FORWARD: u8 = 1;
 const READ_INDEX: u8 = 2;
+const DIGESTS: u8 = 6;
 
 const DONE: u8 = 0;
 const NOT_LEADER: u8 = 1;
 const UNKNOWN: u8 = 2;
 const TEXT: u8 = 3;
+
+/// How long an answer about digests is waited for: the next question comes a second later.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Bytes of a forward call before its batches.
 const FORWARD_BYTES: usize = 10;
@@ -42,6 +49,7 @@ pub struct Relay {
     pub sequencer: Rc<Sequencer>,
     pub group: Group,
     pub transport: Transport,
+    pub digests: Rc<Digests>,
 }
 
 impl Relay {
@@ -110,6 +118,31 @@ impl Relay {
         self.group.read_index().await
     }
 
+    /// Asks the other members for their digests and compares them with this node's.
+    pub(super) async fn compare_digests(self: Rc<Self>) {
+        let question = self.digests.question(DIGESTS);
+        let state = self.group.state();
+        let name = |member: &Member| format!("node {} ({})", member.id, member.address);
+        let reachable = state.members.iter().filter(|one| one.is_reachable);
+        let others = reachable.filter(|one| one.member.id != state.node_id);
+        let ask = async |other: &MemberState| -> Option<Told> {
+            let to = other.member.address.parse().ok()?;
+            let call = self.transport.call(&to, question.clone());
+            let answer = net::within(ANSWER_WITHIN, call).await?.ok()?;
+            let points = digests::points_of(done(&answer)?)?;
+            let name = name(&other.member);
+            Some(Told { name, points })
+        };
+        let told = futures::future::join_all(others.map(ask)).await;
+        let told: Vec<Told> = told.into_iter().flatten().collect();
+        let own = state
+            .members
+            .iter()
+            .find(|one| one.member.id == state.node_id);
+        let own = own.map_or(String::new(), |own| name(&own.member));
+        self.digests.compared(&own, &told);
+    }
+
     /// Answers a call of another node. Its batches are taken before this returns: in the order of
     /// arrival.
     pub fn serve(self: &Rc<Self>, request: &Bytes) -> LocalBoxFuture<'static, Bytes> {
@@ -127,6 +160,14 @@ impl Relay {
                         }
                         Err(_) => Bytes::from_static(&[NOT_LEADER]),
                     }
+                })
+            }
+            Some(&DIGESTS) => {
+                let mut answer = BytesMut::from(&[DONE][..]);
+                let answered = self.digests.answer(&request[1..], &mut answer);
+                answer_now(match answered {
+                    Some(()) => answer.freeze(),
+                    None => text("this version takes other digests"),
                 })
             }
             _ => answer_now(text("this version does not know that call")),

@@ -30,6 +30,7 @@ use crate::checkpoint::{Feeder, Supply};
 use crate::clock;
 use crate::command::Rng;
 use crate::error::Unavailable;
+use crate::keyspace::OrderSlice;
 use crate::limits::{
     BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX,
 };
@@ -82,6 +83,10 @@ pub(super) struct State {
     pub(super) rng: Rng,
     /// For the main task to send: deliveries to every shard, refusals to the core they came from.
     pub(super) outgoing: VecDeque<Outgoing>,
+    /// The digest that the next entry is to ask for.
+    digest_due: Option<OrderSlice>,
+    /// Index of the last entry that had batches.
+    written_index: u64,
     /// Batches sent to a leader; batches of other nodes that were proposed.
     pub(super) counts: RelayCounts,
 }
@@ -180,6 +185,19 @@ impl Sequencer {
         self.parker.notify();
     }
 
+    /// Has the next entry ask for the digest of a slice; where none is proposed soon, one is made
+    /// for that.
+    pub fn ask_digest(&self, slice: OrderSlice) {
+        let mut state = self.state.borrow_mut();
+        state.digest_due = Some(slice);
+        state.fresh = true;
+    }
+
+    /// Index of the last entry with batches.
+    pub fn written_index(&self) -> u64 {
+        self.state.borrow().written_index
+    }
+
     /// Whether the main task keeps up with what is to be sent.
     pub fn has_room(&self) -> bool {
         self.state.borrow().outgoing.len() < DELIVERIES_WAITING_MAX
@@ -259,6 +277,8 @@ impl State {
             position: Position::default(),
             rng: Rng::new(clock::now_us()),
             outgoing: VecDeque::new(),
+            digest_due: None,
+            written_index: 0,
             counts: RelayCounts::default(),
         }
     }
@@ -355,7 +375,7 @@ impl State {
         let run = self
             .queue
             .run(Taker::Group, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX);
-        if run.batches == 1 && self.foreign.is_empty() {
+        if run.batches == 1 && self.foreign.is_empty() && self.digest_due.is_none() {
             // One core's batch: its buffer becomes the entry.
             let item = self.queue.waiting_in(&run).next()?;
             let number = item.number;
@@ -383,10 +403,11 @@ impl State {
             parts += 1;
             taken.push(next);
         }
-        if parts == 0 {
+        let digest = self.digest_due.take();
+        if parts == 0 && digest.is_none() {
             return None;
         }
-        let mut writer = EntryWriter::new(bytes, parts);
+        let mut writer = EntryWriter::new(bytes, parts + 1);
         let mut answers = Vec::with_capacity(taken.len());
         for foreign in taken {
             writer.push(foreign.name, &foreign.commands);
@@ -403,6 +424,13 @@ impl State {
             writer.push(name, item.commands());
             sync |= item.sync;
         }
+        if let Some(slice) = digest {
+            let name = BatchName {
+                node: entry::DIGEST_NODE,
+                number: slice.code(),
+            };
+            writer.push(name, &[]);
+        }
         let payload = writer.seal(now_ms, seed);
         let ranges = entry::parts(&payload).unwrap_or_default();
         let own = ranges.into_iter().skip(first_own);
@@ -413,11 +441,15 @@ impl State {
     }
 
     pub(super) fn committed(&mut self, position: Position, tag: Option<u64>, payload: Bytes) {
-        let mut parts = Vec::new();
+        let (mut parts, mut digest) = (Vec::new(), None);
         match entry::parts(&payload) {
             Some(found) => {
                 parts.reserve(found.len());
                 for (name, commands) in found {
+                    if name.node == entry::DIGEST_NODE {
+                        digest = OrderSlice::of_code(name.number);
+                        continue;
+                    }
                     let local = if name.node == self.node {
                         let before = |local| parts.push(reads_part_of(local));
                         self.queue.take(name.number, before)
@@ -438,7 +470,15 @@ impl State {
         {
             entry.foreign.iter().for_each(|answer| answer.end(Ok(())));
         }
+        if !parts.is_empty() {
+            self.written_index = position.index;
+        }
         self.deliver(Some(position), payload, parts);
+        if let Some(Outgoing::Deliver(delivery)) = self.outgoing.back_mut()
+            && let Some(delivery) = Arc::get_mut(delivery)
+        {
+            delivery.digest = digest;
+        }
         self.decide(position.term);
         self.deliver_reads();
         self.fresh = true;
@@ -563,6 +603,7 @@ impl State {
             payload,
             parts,
             capture: None,
+            digest: None,
             replace: None,
         };
         self.outgoing

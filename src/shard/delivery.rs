@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::checkpoint::{Feeder, Supply};
+use crate::keyspace::OrderSlice;
 use crate::resp::Protocol;
 
 /// One committed entry, or a position between two entries at which reads run.
@@ -24,6 +25,10 @@ pub struct Delivery {
     pub parts: Vec<Part>,
     /// The keyspace as it is here is to be captured for a checkpoint, and brought to this.
     pub capture: Option<Feeder>,
+    /// The digest of this part of the keyspace as it is behind this is to be told ([`Host::digested`]).
+    ///
+    /// [`Host::digested`]: super::Host::digested
+    pub digest: Option<OrderSlice>,
     /// The keyspace becomes what this holds: the state at `index`, from another node.
     pub replace: Option<Arc<Supply>>,
 }

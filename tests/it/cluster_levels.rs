@@ -1,0 +1,193 @@
+//! Three nodes: what they promise of each other's copies. Digests, `durability all`, WAIT, WAITAOF.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::kit::{Connection, PATIENCE, Value, eventually, free_port, ok, program};
+
+/// Cores of the nodes: one shard, two, and three beside a core for Raft.
+const CORES: [&str; 3] = ["1", "2", "4"];
+
+/// Three nodes of this machine.
+struct Three {
+    nodes: Vec<Child>,
+    ports: Vec<u16>,
+    _dir: TempDir,
+}
+
+impl Three {
+    /// Starts them and waits until they know a leader.
+    fn start() -> Three {
+        let dir = tempfile::tempdir().expect("a directory");
+        let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
+        let names = ports.iter().map(|port| format!("127.0.0.1:{port}"));
+        let names = names.collect::<Vec<_>>().join(",");
+        let start = |(port, cores): (&u16, &str)| {
+            let mut command = Command::new(program());
+            // SAFETY: prctl is async-signal-safe and touches nothing of this process.
+            unsafe {
+                command.pre_exec(|| {
+                    // A test that dies leaves no node behind.
+                    libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                    Ok(())
+                });
+            }
+            command
+                .args(["--port", &port.to_string(), "--cores", cores])
+                .args([
+                    "--raft-core",
+                    if cores == "4" { "dedicated" } else { "shared" },
+                ])
+                .args(["--cluster-peers", &names, "--expect", "3"])
+                .arg("--dir")
+                .arg(dir.path().join(port.to_string()))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("the binary starts")
+        };
+        let nodes = ports.iter().zip(CORES).map(start).collect();
+        let three = Three {
+            nodes,
+            ports,
+            _dir: dir,
+        };
+        for node in 0..3 {
+            eventually("a node that serves", || {
+                let connected = Connection::open(three.ports[node], PATIENCE);
+                connected.is_ok_and(|mut connection| {
+                    connection.call(&["SET", "begun", "1"]).ok() == Some(ok())
+                })
+            });
+        }
+        eventually("three voters", || {
+            three.field(0, "raft_voters").matches(',').count() == 2
+        });
+        three
+    }
+
+    fn connect(&self, node: usize) -> Connection {
+        Connection::open(self.ports[node], PATIENCE).expect("the node accepts")
+    }
+
+    /// A field of `INFO raft`.
+    fn field(&self, node: usize, name: &str) -> String {
+        let info = self.connect(node).ask("INFO raft").text();
+        let mut fields = info.lines().filter_map(|line| line.split_once(':'));
+        let field = fields.find(|(found, _)| *found == name);
+        field.map_or(String::new(), |(_, value)| value.to_string())
+    }
+
+    /// Who leads, and the other two.
+    fn roles(&self) -> (usize, [usize; 2]) {
+        let leads = |node: &usize| self.field(*node, "raft_role") == "leader";
+        let leader = (0..3).find(leads).expect("a leader");
+        (leader, [(leader + 1) % 3, (leader + 2) % 3])
+    }
+
+    fn signal(&self, node: usize, signal: i32) {
+        // SAFETY: the process is our child and was not waited for, so the id is still its own.
+        unsafe { libc::kill(self.nodes[node].id() as i32, signal) };
+    }
+}
+
+impl Drop for Three {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            // It may have ended already.
+            let _ = node.kill();
+            let _ = node.wait();
+        }
+    }
+}
+
+/// What `RAFT DIGEST` says: state, agreed index, mismatch.
+fn digest(connection: &mut Connection) -> (String, i64, String) {
+    let said = connection.ask("RAFT DIGEST");
+    let said = said.elements();
+    let agreed = match &said[3] {
+        Value::Int(index) => *index,
+        _ => 0,
+    };
+    let mismatch = match &said[5] {
+        Value::Nil => String::new(),
+        other => other.text(),
+    };
+    (said[1].text(), agreed, mismatch)
+}
+
+/// Writes of many kinds, over shards, through one node after the other.
+fn load(three: &Three, round: usize) {
+    for node in 0..3 {
+        let mut connection = three.connect(node);
+        let mut sent = 0;
+        let mut requests = Vec::new();
+        for n in 0..100 {
+            for line in [
+                format!("SET key:{round}:{n} value"),
+                format!("MSET a:{n} {round} b:{n} {node} c:{n} 3"),
+                format!("RPUSH list:{n} {round}"),
+                format!("SADD set:{} {n} {round}", n % 7),
+                format!("ZADD zset {n} member:{n}"),
+                format!("SPOP set:{}", n % 5),
+                format!("RENAME a:{n} renamed:{}", n % 11),
+                format!("SET gone:{n} x PX 50"),
+            ] {
+                let words: Vec<&str> = line.split(' ').collect();
+                crate::kit::encode(&words, &mut requests);
+                sent += 1;
+            }
+        }
+        connection.send(&requests).expect("the node reads");
+        for _ in 0..sent {
+            let reply = connection.reply().expect("a reply");
+            let is_refusal =
+                matches!(&reply, Value::Error(text) if !text.starts_with("ERR no such key"));
+            assert!(!is_refusal, "{reply:?}");
+        }
+    }
+}
+
+#[test]
+fn replicas_agree_under_load_and_a_spoilt_one_is_found_out() {
+    let three = Three::start();
+    let mut connections: Vec<Connection> = (0..3).map(|node| three.connect(node)).collect();
+    let mut seen = 0;
+    for round in 0..4 {
+        load(&three, round);
+        eventually("a later index at which all agree, known to all", || {
+            let said: Vec<_> = connections.iter_mut().map(digest).collect();
+            for (_, _, mismatch) in &said {
+                assert_eq!(mismatch, "", "in round {round}");
+            }
+            let all = said
+                .iter()
+                .all(|(state, agreed, _)| state == "ok" && *agreed > seen);
+            if all {
+                seen = said.iter().map(|one| one.1).max().unwrap_or(0);
+            }
+            all
+        });
+    }
+    // The node with one shard, whichever role it has.
+    assert_eq!(connections[0].ask("DEBUG SPOIL key:1:5"), ok());
+    let mut round = 4;
+    eventually("an alarm on every node", || {
+        load(&three, round);
+        round += 1;
+        connections.iter_mut().all(|one| digest(one).0 == "alarm")
+    });
+    for connection in &mut connections {
+        let (_, _, mismatch) = digest(connection);
+        assert!(mismatch.starts_with("at index "), "{mismatch}");
+        for port in &three.ports {
+            assert!(mismatch.contains(&port.to_string()), "{mismatch}");
+        }
+    }
+    for node in 0..3 {
+        assert_eq!(three.field(node, "raft_digest_alarm"), "1");
+    }
+}
