@@ -40,6 +40,17 @@ pub const ENTRY_PARTS_MAX: usize = 4096;
 /// are told, in ms: several elections.
 pub const BATCH_PATIENCE_MS: u64 = 5000;
 
+/// How long the reply to a write at `all` waits for the voters that do not have it yet, in ms, before
+/// its client is told that it does not know: above an election, below what clients wait for.
+pub const ALL_VOTERS_MS: u64 = 3000;
+
+/// Entries whose copies one call asks the leader for, at most; further ones are in the next.
+pub const COPIES_ASKED_MAX: usize = 64;
+
+/// How long the leader holds back its answer about copies that are not there yet, in ms: what comes
+/// in between is asked for with the next call.
+pub const COPIES_HELD_MS: u64 = 50;
+
 /// After a refused call to the leader, or a failed round for a read index, when to try again, in ms.
 pub const FORWARD_AGAIN_MS: u64 = 20;
 

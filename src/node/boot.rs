@@ -24,6 +24,7 @@ use crate::rt::{self, Doorbell, Parker, Placement, Ring};
 use crate::shard::Shard;
 
 use super::cluster::{self, Beginning, Cluster};
+use super::copies::Copies;
 use super::core::Core;
 use super::digests::Digests;
 use super::engine::Engine;
@@ -456,6 +457,7 @@ async fn start_raft(
         transport.clone(),
     );
     let group = group.await?;
+    let copies = Rc::new(Copies::new(group.clone(), log.clone(), transport.clone()));
     let digests = Rc::new(Digests::new(layout.shards));
     let cluster = transport.zip(address).map(|(transport, address)| {
         let relay = Rc::new(Relay {
@@ -463,6 +465,7 @@ async fn start_raft(
             group: group.clone(),
             transport,
             digests: digests.clone(),
+            copies: copies.clone(),
         });
         let cluster = Rc::new(Cluster {
             relay,
@@ -482,6 +485,7 @@ async fn start_raft(
         joint,
         cluster,
         digests,
+        copies,
         answers: Rc::default(),
         parker,
         backend: match config.log_backend() {

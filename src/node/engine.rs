@@ -161,6 +161,7 @@ impl Engine {
             raft.checkpoint_when_due(self.config.checkpoint_log_bytes());
             raft.sequencer.give_up();
             raft.watch_digests(self.now_ms);
+            raft.copies.look_at_voters(self.stand.standing);
         }
         // A proposal before the node serves would be refused, and the key forgotten.
         while self.serving && self.has_room() && self.propose_expired() {}
@@ -249,6 +250,16 @@ impl Engine {
     /// Sends what the turn gathered: to other cores, and to the log. Answers whether an entry was
     /// proposed on this core.
     pub fn end_turn(&mut self) -> bool {
+        self.hand_over();
+        let now_ms = self.now_ms;
+        let proposed = self.raft.as_ref().is_some_and(|raft| raft.send_on(now_ms));
+        self.tell_stand();
+        self.out.flush();
+        proposed
+    }
+
+    /// Hands the batch, and what runs at the present position, to the Raft core.
+    pub(super) fn hand_over(&mut self) {
         // What runs at the present position goes first: a connection's write behind such a read is
         // in the batch.
         for mut submission in [
@@ -275,11 +286,6 @@ impl Engine {
             }
         }
         self.at_once.at_once = true;
-        let now_ms = self.now_ms;
-        let proposed = self.raft.as_ref().is_some_and(|raft| raft.send_on(now_ms));
-        self.tell_stand();
-        self.out.flush();
-        proposed
     }
 
     /// Tells every core how the node stands, where that has changed.
@@ -288,7 +294,11 @@ impl Engine {
             return;
         };
         let (standing, fresh_ms) = raft.sequencer.standing();
-        if (standing, fresh_ms) == (self.stand.standing, self.stand.fresh_ms) {
+        let voters_missing = raft.copies.are_voters_missing();
+        let before = &self.stand;
+        if (standing, fresh_ms, voters_missing)
+            == (before.standing, before.fresh_ms, before.voters_missing)
+        {
             return;
         }
         let leader = match standing.seat {
@@ -302,6 +312,7 @@ impl Engine {
         self.stand = Stand {
             standing,
             fresh_ms,
+            voters_missing,
             leader,
         };
         for core in (0..self.layout.cores).filter(|core| *core != self.core) {

@@ -28,6 +28,7 @@ mod cluster_command;
 mod cluster_reply;
 mod cluster_view;
 mod connection;
+mod copies;
 mod core;
 mod digests;
 mod dispatch;

@@ -14,6 +14,7 @@ use futures::stream::StreamExt;
 use crate::checkpoint::{Origin, Store, Writer};
 use crate::clock;
 use crate::error::Unavailable;
+use crate::limits::ALL_VOTERS_MS;
 use crate::log::{Log, Position};
 use crate::metrics::PersistenceInfo;
 use crate::raft::{Applier, CheckpointMeta, Chunks, Group};
@@ -21,6 +22,7 @@ use crate::resp::Error;
 use crate::rt::{self, Parker};
 
 use super::cluster::Cluster;
+use super::copies::{Copies, Need, Want};
 use super::digests::Digests;
 use super::gather::{Answer, Question};
 use super::install::Incoming;
@@ -40,6 +42,7 @@ pub struct Raft {
     /// Absent where no port is left for peers.
     pub cluster: Option<Rc<Cluster>>,
     pub digests: Rc<Digests>,
+    pub copies: Rc<Copies>,
     /// Set once when everything in the log was applied and a leader is known.
     pub recovered: Rc<Cell<bool>>,
     /// Answers that were worked for: whom to, under which number.
@@ -312,6 +315,15 @@ impl Raft {
     /// Proposes what waits, or sends it to who leads. Answers whether it proposed.
     pub(super) fn send_on(&self, now_ms: u64) -> bool {
         let proposed = self.sequencer.propose(&self.group, now_ms);
+        for (index, local) in self.sequencer.take_at_all() {
+            let (copies, sequencer) = (self.copies.clone(), self.sequencer.clone());
+            rt::spawn(async move {
+                let need = Need::AllVoters;
+                let patience = Duration::from_millis(ALL_VOTERS_MS);
+                let found = copies.wait(Want { index, need }, patience).await;
+                sequencer.release(local, found.is_enough);
+            });
+        }
         if let Some(cluster) = &self.cluster {
             cluster.relay.run();
         }

@@ -2,14 +2,15 @@
 //!
 //! | first byte of a call | then | answer |
 //! |---|---|---|
-//! | 1 forward | term u64, sync u8, batches laid out as an entry | 0 done |
+//! | 1 forward | term u64, 1 to be synced or 3 by every voter, batches laid out as an entry | 0 done |
 //! | 2 read index | | 0, index u64 |
 //! | 3 to 5 | membership, see `cluster` | |
 //! | 6 digests | version u8, last agreed index u64, the alarm if there is one | 0, version u8, points: index u64, slice u64, digest |
+//! | 7 copies | ms to hold the answer u16, wants: index u64, count u8 or 255 for all voters | 0, synced index u64, members: 1 voter + 2 has any u8, last index u64 |
 //!
 //! An answer's first byte is 0, or says why not: 1 this node does not lead (nothing was done; the leader's
 //! address may follow),
-//! 2 nobody can tell, 3 the text that follows. All numbers are little-endian.
+//! 2 nobody can tell, 3 the text that follows, 4 a voter cannot be reached and all were needed. All numbers are little-endian.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,6 +25,7 @@ use crate::error::Unavailable;
 use crate::raft::{CallError, Group, Member, MemberState, Transport};
 use crate::rt::{self, net};
 
+use super::copies::Copies;
 use super::digests::{self, Digests, Told};
 use super::entry;
 use super::forward::{Foreign, ForeignAnswer, Forward, Forwarded};
@@ -32,11 +34,17 @@ use super::sequencer::Sequencer;
 const FORWARD: u8 = 1;
 const READ_INDEX: u8 = 2;
 const DIGESTS: u8 = 6;
+pub(super) const COPIES: u8 = 7;
 
 const DONE: u8 = 0;
 const NOT_LEADER: u8 = 1;
 const UNKNOWN: u8 = 2;
 const TEXT: u8 = 3;
+const NO_REPLICAS: u8 = 4;
+
+/// Of a forward call: its batches are to be on disk; on every voter's.
+const SYNC: u8 = 1;
+const ALL: u8 = 2;
 
 /// How long an answer about digests is waited for: the next question comes a second later.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -50,6 +58,7 @@ pub struct Relay {
     pub group: Group,
     pub transport: Transport,
     pub digests: Rc<Digests>,
+    pub copies: Rc<Copies>,
 }
 
 impl Relay {
@@ -79,12 +88,14 @@ impl Relay {
         let mut request = BytesMut::with_capacity(FORWARD_BYTES + forward.batches.len());
         request.put_u8(FORWARD);
         request.put_u64_le(forward.term);
-        request.put_u8(forward.sync.into());
+        let all = if forward.all { ALL } else { 0 };
+        request.put_u8(u8::from(forward.sync) | all);
         request.put_slice(&forward.batches);
         match self.transport.call(&leader, request.freeze()).await {
             Ok(answer) => match answer.first() {
                 Some(&DONE) => Forwarded::Done,
                 Some(&NOT_LEADER) => Forwarded::Refused,
+                Some(&NO_REPLICAS) => Forwarded::NoReplicas,
                 _ => Forwarded::Unknown,
             },
             Err(CallError::NotSent(why)) => {
@@ -170,6 +181,7 @@ impl Relay {
                     None => text("this version takes other digests"),
                 })
             }
+            Some(&COPIES) => Box::pin(self.copies.clone().answer(request.clone())),
             _ => answer_now(text("this version does not know that call")),
         }
     }
@@ -180,7 +192,8 @@ impl Relay {
         let (Some(head), Some(term)) = (head, term) else {
             return answer_now(text("a call was cut"));
         };
-        let (sync, term) = (head[8] != 0, u64::from_le_bytes(*term));
+        let (sync, term) = (head[8] & SYNC != 0, u64::from_le_bytes(*term));
+        let all = head[8] & ALL != 0;
         let batches = request.slice(FORWARD_BYTES..);
         let parts = match entry::parts(&batches) {
             Some(parts) if !parts.is_empty() => parts,
@@ -188,6 +201,9 @@ impl Relay {
         };
         if !self.group.standing().leads {
             return answer_now(Bytes::from_static(&[NOT_LEADER]));
+        }
+        if all && self.copies.are_voters_missing() {
+            return answer_now(Bytes::from_static(&[NO_REPLICAS]));
         }
         let (sender, ended) = oneshot::channel();
         let answer = Rc::new(ForeignAnswer {

@@ -83,6 +83,8 @@ pub(super) struct State {
     pub(super) rng: Rng,
     /// For the main task to send: deliveries to every shard, refusals to the core they came from.
     pub(super) outgoing: VecDeque<Outgoing>,
+    /// Batches that were applied and whose replies wait for every voter, with their indexes.
+    at_all: Vec<(u64, Arc<Local>)>,
     /// The digest that the next entry is to ask for.
     digest_due: Option<OrderSlice>,
     /// Index of the last entry that had batches.
@@ -112,6 +114,9 @@ pub enum Outgoing {
     Deliver(Arc<Delivery>),
     /// To the core that the batch came from.
     Refuse(Arc<Local>, Unavailable),
+    /// To the core that the batch came from: its replies may leave, or whether every voter has it
+    /// is not known.
+    Release(Arc<Local>, bool),
 }
 
 impl Sequencer {
@@ -182,6 +187,20 @@ impl Sequencer {
         state.deliver_reads();
         state.fresh = true;
         drop(state);
+        self.parker.notify();
+    }
+
+    /// Batches that were applied since the last call and whose replies wait for every voter, with
+    /// their indexes. To be followed by [`Sequencer::release`] for each.
+    pub fn take_at_all(&self) -> Vec<(u64, Arc<Local>)> {
+        std::mem::take(&mut self.state.borrow_mut().at_all)
+    }
+
+    /// Lets the replies of a batch leave; where it is not `known` whether every voter has it, with
+    /// an error that says so.
+    pub fn release(&self, local: Arc<Local>, known: bool) {
+        let released = Outgoing::Release(local, known);
+        self.state.borrow_mut().outgoing.push_back(released);
         self.parker.notify();
     }
 
@@ -277,6 +296,7 @@ impl State {
             position: Position::default(),
             rng: Rng::new(clock::now_us()),
             outgoing: VecDeque::new(),
+            at_all: Vec::new(),
             digest_due: None,
             written_index: 0,
             counts: RelayCounts::default(),
@@ -452,7 +472,11 @@ impl State {
                     }
                     let local = if name.node == self.node {
                         let before = |local| parts.push(reads_part_of(local));
-                        self.queue.take(name.number, before)
+                        let local = self.queue.take(name.number, before);
+                        let waits = local.iter().filter(|local| local.all);
+                        let waits = waits.map(|local| (position.index, local.clone()));
+                        self.at_all.extend(waits);
+                        local
                     } else {
                         None
                     };
@@ -628,6 +652,7 @@ impl Outgoing {
         match self {
             Outgoing::Deliver(delivery) => Message::Deliver(delivery.clone()),
             Outgoing::Refuse(local, why) => Message::Refused(local.clone(), why.clone()),
+            Outgoing::Release(local, known) => Message::Released(local.clone(), *known),
         }
     }
 }

@@ -48,6 +48,7 @@ mod wire;
 
 pub use applier::{Applier, CheckpointMeta, Chunks, VoteStore};
 pub use group::{
-    ChangeError, Group, GroupOptions, Leadership, Member, MemberState, Role, Standing, State,
+    ChangeError, Group, GroupOptions, Leadership, Member, MemberCopy, MemberState, Role, Standing,
+    State,
 };
 pub use network::{CallError, PeerHandler, Transport, TransportCounters, TransportOptions};

@@ -47,10 +47,29 @@ pub struct Part {
 pub struct Local {
     /// Core that holds the connections.
     pub origin: usize,
+    /// The replies to its writes wait until every voter has them on disk.
+    pub all: bool,
     /// Writes and reads in the order of the batch.
     pub items: Vec<Item>,
     /// The reads as mutations, not part of the log.
     pub reads: Vec<u8>,
+}
+
+impl Local {
+    /// The reads alone.
+    pub fn only_reads(&self) -> Local {
+        Local {
+            origin: self.origin,
+            all: false,
+            items: self
+                .items
+                .iter()
+                .filter(|item| item.read)
+                .copied()
+                .collect(),
+            reads: self.reads.clone(),
+        }
+    }
 }
 
 /// One command of a batch: whom to answer.

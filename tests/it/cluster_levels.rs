@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -189,5 +189,111 @@ fn replicas_agree_under_load_and_a_spoilt_one_is_found_out() {
     }
     for node in 0..3 {
         assert_eq!(three.field(node, "raft_digest_alarm"), "1");
+    }
+}
+
+fn is_error(reply: &Value, code: &str) -> bool {
+    matches!(reply, Value::Error(text) if text.starts_with(code))
+}
+
+#[test]
+fn a_write_at_all_waits_for_every_voter_and_nobody_else_does() {
+    let three = Three::start();
+    let (leader, followers) = three.roles();
+    let [paused, other] = followers;
+    let mut connections: Vec<Connection> = (0..3).map(|node| three.connect(node)).collect();
+    for (node, connection) in connections.iter_mut().enumerate() {
+        assert_eq!(connection.ask("CLIENT DURABILITY all"), ok());
+        assert_eq!(connection.ask("SET key all"), ok(), "through node {node}");
+        // Mixed in one pipeline: replies keep their order, and each is its own.
+        let lines = [
+            "SET key 1",
+            "WITH DURABILITY high INCR key",
+            "GET key",
+            "INCR key",
+            "GET key",
+        ];
+        let mut requests = Vec::new();
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            crate::kit::encode(&words, &mut requests);
+        }
+        connection.send(&requests).expect("the node reads");
+        let replies = lines.map(|_| connection.reply().expect("a reply"));
+        let bulk = |text: &str| Value::Bulk(text.into());
+        assert_eq!(
+            replies,
+            [ok(), Value::Int(2), bulk("2"), Value::Int(3), bulk("3")]
+        );
+        assert_eq!(connection.ask("MULTI"), ok());
+        connection.ask("INCR key");
+        assert_eq!(connection.ask("EXEC"), Value::Array(vec![Value::Int(4)]));
+    }
+    three.signal(paused, libc::SIGSTOP);
+    let mut uncertain = 0;
+    for node in [leader, other] {
+        let begun = Instant::now();
+        let words = ["INCR", "key"];
+        connections[node]
+            .send(&crate::kit::command(&words))
+            .expect("sent");
+        // Others write meanwhile, on the same core, and are not held up.
+        let mut besides = three.connect(node);
+        assert_eq!(besides.ask("SET besides 1"), ok());
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "held up for {:?}",
+            begun.elapsed()
+        );
+        let reply = connections[node].reply().expect("a reply");
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        if is_error(&reply, "UNCERTAIN the write is committed on a quorum") {
+            uncertain += 1;
+        } else {
+            assert!(is_error(&reply, "NOREPLICAS"), "{reply:?}");
+        }
+    }
+    assert!(
+        uncertain > 0,
+        "nothing was on its way when the voter stood still"
+    );
+    for node in [leader, other] {
+        eventually("a definite error", || {
+            is_error(&connections[node].ask("INCR key"), "NOREPLICAS")
+        });
+        let before = connections[node].ask("GET key");
+        assert!(is_error(&connections[node].ask("INCR key"), "NOREPLICAS"));
+        connections[node]
+            .send(&crate::kit::command(&["MULTI"]))
+            .expect("sent");
+        assert_eq!(connections[node].reply().expect("a reply"), ok());
+        connections[node].ask("INCR key");
+        assert!(is_error(&connections[node].ask("EXEC"), "NOREPLICAS"));
+        assert_eq!(
+            connections[node].ask("GET key"),
+            before,
+            "nothing was written"
+        );
+        assert_eq!(
+            connections[node].ask("WITH DURABILITY high SET lower 1"),
+            ok()
+        );
+        // Reads in the pipeline of a refused write are answered.
+        let mut requests = Vec::new();
+        for words in [&["INCR", "key"][..], &["GET", "key"]] {
+            crate::kit::encode(words, &mut requests);
+        }
+        connections[node].send(&requests).expect("sent");
+        assert!(is_error(
+            &connections[node].reply().expect("a reply"),
+            "NOREPLICAS"
+        ));
+        assert_eq!(connections[node].reply().expect("a reply"), before);
+    }
+    three.signal(paused, libc::SIGCONT);
+    for connection in &mut connections {
+        eventually("all voters again", || {
+            connection.ask("SET key again") == ok()
+        });
     }
 }
