@@ -44,6 +44,17 @@ pub const BATCH_PATIENCE_MS: u64 = 5000;
 /// its client is told that it does not know: above an election, below what clients wait for.
 pub const ALL_VOTERS_MS: u64 = 3000;
 
+/// How long the Raft core waits for a connection's WAIT, in ms, before it is asked again: until then
+/// it does not know that the connection is gone.
+pub const WAIT_ROUND_MS: u64 = 1000;
+
+/// After nodes that did not sync their logs, when they are asked again, in ms.
+pub const SYNC_AGAIN_MS: u64 = 100;
+
+/// Batches of a core of which it is known where they went, for WAIT. For an older one a later place
+/// stands: WAIT then waits for more than it would have to.
+pub const WRITTEN_KEPT: usize = 1024;
+
 /// Entries whose copies one call asks the leader for, at most; further ones are in the next.
 pub const COPIES_ASKED_MAX: usize = 64;
 

@@ -93,6 +93,8 @@ pub struct Client {
     pub session: Session,
     /// Encoded replies to be sent.
     pub out: Vec<u8>,
+    /// Number of its core's batch that its last write went with; 0: it wrote nothing.
+    pub written: u64,
     /// It waits for replicas (`WAIT`), perhaps for ever: a close need not wait for that.
     pub is_pausing: bool,
     /// Replies that are awaited, oldest first.

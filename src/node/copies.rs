@@ -10,17 +10,22 @@
 //! - Everything that waits has a deadline.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::channel::oneshot;
+use futures::stream::{FuturesUnordered, StreamExt};
 
-use crate::limits::{COPIES_ASKED_MAX, COPIES_HELD_MS, FORWARD_AGAIN_MS};
+use crate::limits::{
+    COPIES_ASKED_MAX, COPIES_HELD_MS, FORWARD_AGAIN_MS, SYNC_AGAIN_MS, WAIT_ROUND_MS,
+};
 use crate::log::Log;
 use crate::raft::{Group, MemberCopy, Transport};
 use crate::rt::{self, net};
 
+use super::gather::Awaited;
 use super::relay;
 use super::standing::{Seat, Standing};
 
@@ -129,6 +134,88 @@ impl Copies {
             rt::spawn(self.clone().look());
         }
         is_found.await.unwrap_or_default()
+    }
+
+    /// How many other nodes have what WAIT or WAITAOF ask for, once they are enough or after about
+    /// so long.
+    ///
+    /// # Errors
+    /// Where this node's own log was to be synced and could not be.
+    pub async fn awaited(
+        self: &Rc<Self>,
+        awaited: Awaited,
+        patience: Duration,
+    ) -> io::Result<usize> {
+        if !awaited.on_disk {
+            let want = Want {
+                index: awaited.index,
+                need: Need::Others(awaited.replicas),
+            };
+            return Ok(self.wait(want, patience).await.others);
+        }
+        if self.log.synced() < awaited.index {
+            self.log.sync().await?;
+        }
+        Ok(self.synced_elsewhere(&awaited, patience).await)
+    }
+
+    /// Has other nodes sync their logs.
+    async fn synced_elsewhere(&self, awaited: &Awaited, patience: Duration) -> usize {
+        let wanted = usize::from(awaited.replicas);
+        if wanted == 0 {
+            return 0;
+        }
+        let deadline = Instant::now() + patience;
+        let mut request = BytesMut::new();
+        request.put_u8(relay::SYNC_UP_TO);
+        request.put_u64_le(awaited.index);
+        let request = request.freeze();
+        let state = self.group.state();
+        let others = state.members.iter().map(|one| &one.member);
+        let others = others.filter(|member| member.id != state.node_id);
+        let mut calls: FuturesUnordered<_> = others
+            .filter_map(|other| {
+                let to = other.address.parse().ok()?;
+                Some(self.transport.as_ref()?.call(&to, request.clone()))
+            })
+            .collect();
+        let mut synced = 0;
+        while synced < wanted {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match net::within(left, calls.next()).await {
+                Some(Some(answer)) => {
+                    let is_done = answer.is_ok_and(|answer| relay::done(&answer).is_some());
+                    synced += usize::from(is_done);
+                }
+                // All have answered: they are asked again a little later.
+                Some(None) => {
+                    rt::sleep(left.min(Duration::from_millis(SYNC_AGAIN_MS))).await;
+                    break;
+                }
+                None => break,
+            }
+        }
+        synced
+    }
+
+    /// Syncs this node's log for another node, as soon as it is applied that far.
+    pub async fn sync_up_to(self: Rc<Self>, request: Bytes) -> Bytes {
+        let index = request
+            .get(1..)
+            .and_then(|mut rest| rest.try_get_u64_le().ok());
+        let Some(index) = index else {
+            return relay::text("a call was cut");
+        };
+        let deadline = Instant::now() + Duration::from_millis(WAIT_ROUND_MS);
+        if let Err(why) = self.group.wait_applied(index, deadline).await {
+            return relay::text(&why.to_string());
+        }
+        if self.log.synced() < index
+            && let Err(error) = self.log.sync().await
+        {
+            return relay::text(&error.to_string());
+        }
+        relay::ok()
     }
 
     /// Looks for copies as long as somebody waits for some.

@@ -320,6 +320,7 @@ impl Engine {
         }
         begin_commands(&mut batch.commands);
         mutation::write(&mut batch.commands, command, slot, client.session.db, args);
+        client.written = self.batch_number;
         batch.sync |= level >= Durability::High;
         batch.local.items.push(Item {
             client: id,

@@ -24,6 +24,7 @@ use super::message::{Message, Submission};
 use super::outbox::{Link, Outboxes};
 use super::raft_side::Raft;
 use super::standing::{Seat, Stand};
+use super::waiting::Written;
 
 /// What a shard captures in a microsecond: 64 KiB took 130 us (small values, quick profile).
 const CAPTURE_BYTES_PER_US: usize = 500;
@@ -41,6 +42,9 @@ pub struct Engine {
     pub(super) batch: Submission,
     /// This turn's reads over several shards.
     pub(super) at_once: Submission,
+    /// Counts this core's batches, from 1; where the last ones went.
+    pub(super) batch_number: u64,
+    pub(super) written: Written,
     pub(super) out: Outboxes,
     pub(super) raft: Option<Raft>,
     pub(super) config: Config,
@@ -96,6 +100,8 @@ impl Engine {
                 at_once: true,
                 ..Submission::default()
             },
+            batch_number: 1,
+            written: Written::default(),
             out: Outboxes::new(layout, mesh, &config),
             raft,
             durability: config.durability(),
@@ -271,6 +277,10 @@ impl Engine {
             }
             self.submitted_bytes += submission.commands.len().saturating_sub(HEAD_BYTES);
             submission.local.origin = self.core;
+            if !submission.at_once {
+                submission.local.number = self.batch_number;
+                self.batch_number += 1;
+            }
             if let Some(begun) = self.batch_begun.take() {
                 self.metrics
                     .stages

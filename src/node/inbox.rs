@@ -120,18 +120,15 @@ impl Engine {
     }
 
     fn deliver(&mut self, delivery: Arc<Delivery>, clients: &mut impl Clients) {
-        let own = |part: &&crate::shard::Part| {
-            part.local
-                .as_ref()
-                .is_some_and(|local| local.origin == self.core)
-        };
-        let answered: usize = delivery
-            .parts
-            .iter()
-            .filter(own)
-            .map(|part| part.commands.len())
-            .sum();
-        self.delivered_bytes += answered;
+        for part in &delivery.parts {
+            if let Some(local) = &part.local
+                && local.origin == self.core
+                && !part.commands.is_empty()
+            {
+                self.delivered_bytes += part.commands.len();
+                self.written.note(local.number, delivery.index);
+            }
+        }
         let begun = Instant::now();
         let Some(shard) = &mut self.shard else {
             return;

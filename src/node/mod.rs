@@ -61,6 +61,7 @@ mod slot_scan;
 mod standing;
 mod timed_log;
 mod transaction;
+mod waiting;
 
 pub use boot::{Event, Node, start};
 pub use client::{Client, ClientView, Clients};

@@ -337,15 +337,17 @@ impl Raft {
 
     /// Works for a question that takes a while; the answer comes by [`Raft::answers`].
     pub(super) fn work_for(&self, from: usize, number: u64, question: &Question) {
-        let (log, answers) = (self.log.clone(), self.answers.clone());
+        let answers = self.answers.clone();
         let (group, parker) = (self.group.clone(), self.parker.clone());
-        if let Question::Pause(pause) = question {
-            let pause_ms = *pause;
+        if let Question::Copies(awaited, round_ms) = question {
+            let (copies, awaited) = (self.copies.clone(), *awaited);
+            let patience = Duration::from_millis(*round_ms);
             rt::spawn(async move {
-                rt::sleep(Duration::from_millis(pause_ms)).await;
-                answers
-                    .borrow_mut()
-                    .push((from, number, Answer::Done(Ok(()))));
+                let answer = match copies.awaited(awaited, patience).await {
+                    Ok(others) => Answer::Copies(others),
+                    Err(error) => Answer::Done(Err(error.to_string())),
+                };
+                answers.borrow_mut().push((from, number, answer));
                 parker.notify();
             });
             return;
@@ -368,17 +370,12 @@ impl Raft {
             });
             return;
         }
-        let checkpoint = matches!(question, Question::Checkpoint);
-        if checkpoint && self.joint.status.borrow().began_ms.is_some() {
+        if self.joint.status.borrow().began_ms.is_some() {
             let answer = Answer::Done(Err("Background save already in progress".to_string()));
             return answers.borrow_mut().push((from, number, answer));
         }
         rt::spawn(async move {
-            let result = if checkpoint {
-                group.checkpoint().await.map(drop)
-            } else {
-                log.sync().await
-            };
+            let result = group.checkpoint().await.map(drop);
             let answer = Answer::Done(result.map_err(|error| error.to_string()));
             answers.borrow_mut().push((from, number, answer));
             parker.notify();

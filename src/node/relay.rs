@@ -7,6 +7,7 @@
 //! | 3 to 5 | membership, see `cluster` | |
 //! | 6 digests | version u8, last agreed index u64, the alarm if there is one | 0, version u8, points: index u64, slice u64, digest |
 //! | 7 copies | ms to hold the answer u16, wants: index u64, count u8 or 255 for all voters | 0, synced index u64, members: 1 voter + 2 has any u8, last index u64 |
+//! | 8 sync | index u64 | 0: applied that far, and on disk |
 //!
 //! An answer's first byte is 0, or says why not: 1 this node does not lead (nothing was done; the leader's
 //! address may follow),
@@ -35,6 +36,7 @@ const FORWARD: u8 = 1;
 const READ_INDEX: u8 = 2;
 const DIGESTS: u8 = 6;
 pub(super) const COPIES: u8 = 7;
+pub(super) const SYNC_UP_TO: u8 = 8;
 
 const DONE: u8 = 0;
 const NOT_LEADER: u8 = 1;
@@ -182,6 +184,7 @@ impl Relay {
                 })
             }
             Some(&COPIES) => Box::pin(self.copies.clone().answer(request.clone())),
+            Some(&SYNC_UP_TO) => Box::pin(self.copies.clone().sync_up_to(request.clone())),
             _ => answer_now(text("this version does not know that call")),
         }
     }

@@ -47,6 +47,8 @@ pub struct Part {
 pub struct Local {
     /// Core that holds the connections.
     pub origin: usize,
+    /// Counts the batches of that core.
+    pub number: u64,
     /// The replies to its writes wait until every voter has them on disk.
     pub all: bool,
     /// Writes and reads in the order of the batch.
@@ -60,6 +62,7 @@ impl Local {
     pub fn only_reads(&self) -> Local {
         Local {
             origin: self.origin,
+            number: self.number,
             all: false,
             items: self
                 .items

@@ -297,3 +297,75 @@ fn a_write_at_all_waits_for_every_voter_and_nobody_else_does() {
         });
     }
 }
+
+#[test]
+fn wait_counts_the_other_nodes_that_have_a_write() {
+    let three = Three::start();
+    let (leader, [away, other]) = three.roles();
+    let mut connections: Vec<Connection> = (0..3).map(|node| three.connect(node)).collect();
+    let copies = |local, others| Value::Array(vec![Value::Int(local), Value::Int(others)]);
+    for connection in &mut connections {
+        // At once where nothing was written, and where all have it.
+        assert_eq!(connection.ask("WAIT 2 0"), Value::Int(2));
+        assert_eq!(connection.ask("CLIENT DURABILITY low"), ok());
+        for n in 0..20 {
+            assert_eq!(connection.ask(&format!("SET key {n}")), ok());
+            assert_eq!(connection.ask("WAIT 2 0"), Value::Int(2));
+        }
+        assert_eq!(connection.ask("SET key synced"), ok());
+        assert_eq!(connection.ask("WAITAOF 1 2 0"), copies(1, 2));
+        assert_eq!(connection.ask("WAITAOF 1 0 0"), copies(1, 0));
+    }
+    three.signal(away, libc::SIGSTOP);
+    for node in [leader, other] {
+        let connection = &mut connections[node];
+        assert_eq!(connection.ask("SET key 2"), ok());
+        assert_eq!(connection.ask("WAIT 1 0"), Value::Int(1));
+        assert_eq!(connection.ask("WAITAOF 1 1 0"), copies(1, 1));
+        for (line, answer) in [
+            ("WAIT 2 400", Value::Int(1)),
+            ("WAITAOF 1 2 400", copies(1, 1)),
+        ] {
+            let begun = Instant::now();
+            let words: Vec<&str> = line.split(' ').collect();
+            connection.send(&crate::kit::command(&words)).expect("sent");
+            // The core goes on with everybody else.
+            let mut besides = three.connect(node);
+            assert_eq!(besides.ask("SET besides 1"), ok());
+            assert!(
+                begun.elapsed() < Duration::from_millis(400),
+                "{line}: the core stood still"
+            );
+            assert_eq!(connection.reply().expect("a reply"), answer, "{line}");
+            assert!(
+                begun.elapsed() >= Duration::from_millis(400),
+                "{line}: too early"
+            );
+            assert!(begun.elapsed() < Duration::from_secs(5), "{line}: too late");
+        }
+    }
+    // For ever ends when the node is back.
+    let mut requests = Vec::new();
+    for words in [
+        &["SET", "key", "3"][..],
+        &["WAIT", "2", "0"],
+        &["GET", "key"],
+    ] {
+        crate::kit::encode(words, &mut requests);
+    }
+    connections[other].send(&requests).expect("sent");
+    assert_eq!(connections[other].reply().expect("a reply"), ok());
+    // One that goes away meanwhile is forgotten.
+    let mut gone = three.connect(leader);
+    assert_eq!(gone.ask("SET key 3"), ok());
+    gone.send(&crate::kit::command(&["WAIT", "2", "0"]))
+        .expect("sent");
+    drop(gone);
+    std::thread::sleep(Duration::from_millis(1200));
+    three.signal(away, libc::SIGCONT);
+    assert_eq!(connections[other].reply().expect("a reply"), Value::Int(2));
+    assert_eq!(
+        connections[other].reply().expect("a reply"),
+        Value::Bulk("3".into())
+    );
+}
