@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
 use quorate::command::{Spec, by_name, mutation};
+use quorate::keyspace::OrderSlice;
 use quorate::metrics::{CoreMetrics, Timing};
 use quorate::resp::{Args, Protocol, Reply};
 use quorate::shard::{Delivery, Host, Item, Local, Part, Shard, ShardMessage};
 use quorate::slot::slot_of;
+use quorate::value::Digest;
 
 /// Takes replies as a connection would, and counts as a core does.
 #[derive(Default)]
@@ -23,6 +25,8 @@ impl Host for Desk {
     }
 
     fn send(&mut self, _shard: usize, _message: ShardMessage) {}
+
+    fn digested(&mut self, _index: u64, _slice: OrderSlice, _digest: Digest, _us: u64) {}
 
     fn time(&mut self, spec: &Spec) -> Timing {
         self.metrics.time(spec.is_constant_time())
@@ -72,6 +76,7 @@ fn delivery(count: usize) -> Arc<Delivery> {
         payload: payload.into(),
         parts: vec![part],
         capture: None,
+        digest: None,
         replace: None,
     })
 }

@@ -23,6 +23,8 @@ pub enum Unavailable {
     },
     /// Too much is in flight; nothing was done.
     Busy(&'static str),
+    /// Every voter was to have the write on its disk, and one cannot be reached. Nothing was done.
+    NoReplicas,
     /// The node is stopping; nothing was done.
     Stopping,
     /// The entry may or may not come to be committed: the one outcome that must not be retried
@@ -43,6 +45,10 @@ impl fmt::Display for Unavailable {
                 )
             }
             Unavailable::Busy(what) => write!(f, "BUSY {what}"),
+            Unavailable::NoReplicas => f.write_str(
+                "NOREPLICAS a voter cannot be reached, nothing was written: durability 'all' needs \
+                 every one",
+            ),
             Unavailable::Stopping => f.write_str("SHUTDOWN the node is stopping"),
             Unavailable::Uncertain => {
                 f.write_str("UNCERTAIN the write may or may not have been applied")

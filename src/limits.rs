@@ -40,6 +40,28 @@ pub const ENTRY_PARTS_MAX: usize = 4096;
 /// are told, in ms: several elections.
 pub const BATCH_PATIENCE_MS: u64 = 5000;
 
+/// How long the reply to a write at `all` waits for the voters that do not have it yet, in ms, before
+/// its client is told that it does not know: above an election, below what clients wait for.
+pub const ALL_VOTERS_MS: u64 = 3000;
+
+/// How long the Raft core waits for a connection's WAIT, in ms, before it is asked again: until then
+/// it does not know that the connection is gone.
+pub const WAIT_ROUND_MS: u64 = 1000;
+
+/// After nodes that did not sync their logs, when they are asked again, in ms.
+pub const SYNC_AGAIN_MS: u64 = 100;
+
+/// Batches of a core of which it is known where they went, for WAIT. For an older one a later place
+/// stands: WAIT then waits for more than it would have to.
+pub const WRITTEN_KEPT: usize = 1024;
+
+/// Entries whose copies one call asks the leader for, at most; further ones are in the next.
+pub const COPIES_ASKED_MAX: usize = 64;
+
+/// How long the leader holds back its answer about copies that are not there yet, in ms: what comes
+/// in between is asked for with the next call.
+pub const COPIES_HELD_MS: u64 = 50;
+
 /// After a refused call to the leader, or a failed round for a read index, when to try again, in ms.
 pub const FORWARD_AGAIN_MS: u64 = 20;
 
@@ -197,6 +219,24 @@ const _: () = assert!(CAPTURE_SLICE_BYTES * 8 <= CHECKPOINT_QUEUE_BYTES);
 /// Members of a cluster, learners included: each is one more copy that the leader sends, and more
 /// voters than a handful only make commits slower.
 pub const MEMBERS_MAX: usize = 31;
+
+/// What the digest of one slice of the keyspace may take of a shard's time, in microseconds; the next
+/// slice is half as large where it took longer. Ten a second: below half a percent.
+pub const DIGEST_SLICE_US: u64 = 300;
+
+/// Time in ms from the beginning of one sweep over the keyspace to that of the next, at least: a
+/// small one is digested at once, which need not be more often.
+pub const DIGEST_SWEEP_MS_MIN: u64 = 1000;
+
+/// How long in ms a leader waits for the entry that carries a digest before it asks for another.
+pub const DIGEST_POINT_MS_MAX: u64 = 5000;
+
+/// Time in ms between two comparisons of digests.
+pub const DIGEST_COMPARE_MS: u64 = 1000;
+
+/// Digests that a node keeps: of a minute and a half, so that a follower which is as far behind can
+/// still be compared.
+pub const DIGESTS_KEPT: usize = 1024;
 
 /// Keys that a walk for the keys of a slot meets in one turn of a core: some 0.1 ms.
 pub const SLOT_SCAN_KEYS: usize = 1000;

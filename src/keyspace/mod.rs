@@ -24,6 +24,7 @@ mod table;
 mod tombstones;
 
 pub use database::{Database, EntryMut};
+pub use digest::OrderSlice;
 pub use entry::Entry;
 pub use image::Slice;
 pub use prefetch::AHEAD;

@@ -293,6 +293,29 @@ impl Table {
         }
     }
 
+    /// Every entry whose place in the order of scans is from `first` to `last`.
+    ///
+    /// O(entries + a segment's size at either end).
+    pub fn each_between(&self, first: u64, last: u64, mut visit: impl FnMut(&Entry)) {
+        let mut at = first;
+        loop {
+            let place = (at >> 1 >> (63 - self.depth)) as usize;
+            let segment = &self.segments[self.directory[place] as usize];
+            let width = u64::MAX.checked_shr(segment.depth).unwrap_or(0);
+            let end = (at | width).min(last);
+            for entry in &segment.entries {
+                let order = self.hash(entry.key.bytes().unwrap_or_default()).order();
+                if (at..=end).contains(&order) {
+                    visit(entry);
+                }
+            }
+            match end.checked_add(1) {
+                Some(next) if next <= last => at = next,
+                _ => return,
+            }
+        }
+    }
+
     /// Every entry, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.segments

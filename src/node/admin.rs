@@ -169,60 +169,6 @@ impl Engine {
         Flow::Continue
     }
 
-    /// `WAIT replicas timeout`: behind the connection's writes. There are no replicas yet, so that
-    /// whoever asks for some waits out the timeout (0: for ever), as with Redis.
-    fn wait(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
-        let Some(replicas) = parse_int(args.get(1)) else {
-            return self.refuse(client, Error::NOT_INTEGER);
-        };
-        match parse_int(args.get(2)) {
-            None => client.refuse(Error::fixed(
-                "ERR timeout is not an integer or out of range",
-            )),
-            Some(timeout) if timeout < 0 => client.refuse(Error::fixed("ERR timeout is negative")),
-            Some(_) if !client.is_idle() => return Flow::Wait,
-            Some(_) if replicas <= 0 => client.reply(&Reply::Int(0)),
-            Some(timeout) => {
-                client.is_pausing = true;
-                if timeout == 0 {
-                    // Never answered: only the connection's end takes it away.
-                    client.await_remote();
-                } else {
-                    let pause = Question::Pause(timeout as u64);
-                    self.ask_raft(client, id, pause, Purpose::NoReplica);
-                }
-            }
-        }
-        Flow::Continue
-    }
-
-    /// `WAITAOF local replicas timeout`: syncs the log where the writes did not.
-    fn waitaof(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
-        let numbers: Vec<Option<i64>> = args.iter_from(1).map(parse_int).collect();
-        let [Some(local), Some(replicas), Some(timeout)] = numbers[..] else {
-            return self.refuse(client, Error::NOT_INTEGER);
-        };
-        let text = match (local, replicas, timeout) {
-            (2.., ..) => "ERR value is out of range, must be between 0 and 1",
-            (..0, ..) | (_, ..0, _) => "ERR value is out of range, must be positive",
-            (.., ..0) => "ERR timeout is negative",
-            _ => "",
-        };
-        if !text.is_empty() {
-            return self.refuse(client, Error::fixed(text));
-        }
-        if !client.is_idle() {
-            return Flow::Wait;
-        }
-        self.ask_raft(
-            client,
-            id,
-            Question::SyncLog,
-            Purpose::Synced { asked: local },
-        );
-        Flow::Continue
-    }
-
     fn debug(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
         if args.is(1, "sleep") && args.len() == 3 {
             let seconds = crate::resp::parse_double(args.get(2))
@@ -239,6 +185,16 @@ impl Engine {
             if let Some(spec) = spec {
                 let spans = [crate::resp::Span { start: 0, end: 0 }];
                 return self.route(client, id, spec, Args::new(b"", &spans), None);
+            }
+        } else if cfg!(debug_assertions) && args.is(1, "spoil") && args.len() == 3 {
+            // For tests of digests: this node alone comes to hold something else.
+            match &mut self.shard {
+                Some(shard) => {
+                    let db = shard.keyspace_mut().db_mut(client.session.db as usize);
+                    db.set_string(args.get(2), b"spoilt", 0);
+                    client.reply(&Reply::Ok);
+                }
+                None => client.refuse(Error::fixed("ERR this core has no shard")),
             }
         } else {
             let text = "ERR unknown DEBUG subcommand: SLEEP <seconds> and DIGEST are there";

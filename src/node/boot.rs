@@ -24,7 +24,9 @@ use crate::rt::{self, Doorbell, Parker, Placement, Ring};
 use crate::shard::Shard;
 
 use super::cluster::{self, Beginning, Cluster};
+use super::copies::Copies;
 use super::core::Core;
+use super::digests::Digests;
 use super::engine::Engine;
 use super::front::Front;
 use super::layout::Layout;
@@ -341,7 +343,8 @@ impl Seat {
     }
 }
 
-/// Seed of the tables' order. One for all nodes, so that a cursor of SCAN means the same on each.
+/// Seed of the tables' order. One for all nodes, so that a cursor of SCAN, and a slice whose digest
+/// is taken, mean the same on each.
 const SEED: u64 = 0x5EED_0F9A_7E5C_A95E;
 
 /// Whether log and checkpoint make one history: what a checkpoint holds was in the log before, and
@@ -464,11 +467,15 @@ async fn start_raft(
         transport.clone(),
     );
     let group = group.await?;
+    let copies = Rc::new(Copies::new(group.clone(), log.clone(), transport.clone()));
+    let digests = Rc::new(Digests::new(layout.shards));
     let cluster = transport.zip(address).map(|(transport, address)| {
         let relay = Rc::new(Relay {
             sequencer: sequencer.clone(),
             group: group.clone(),
             transport,
+            digests: digests.clone(),
+            copies: copies.clone(),
         });
         let cluster = Rc::new(Cluster {
             relay,
@@ -487,6 +494,8 @@ async fn start_raft(
         log,
         joint,
         cluster,
+        digests,
+        copies,
         answers: Rc::default(),
         parker,
         backend: match config.log_backend() {

@@ -7,7 +7,7 @@ use crate::command::Outcome;
 use crate::config::{Config, Name};
 use crate::limits::REPLIES_OUTSTANDING_MAX;
 use crate::metrics::Counters;
-use crate::resp::{Error, Protocol, Reply, encode, encode_bulk, parse_int};
+use crate::resp::{Error, Protocol, Reply, encode, encode_bulk, encode_error, parse_int};
 use crate::session::{ReplyMode, Session, Watched};
 
 /// Where the engine finds a connection when its reply comes.
@@ -93,6 +93,8 @@ pub struct Client {
     pub session: Session,
     /// Encoded replies to be sent.
     pub out: Vec<u8>,
+    /// Number of its core's batch that its last write went with; 0: it wrote nothing.
+    pub written: u64,
     /// It waits for replicas (`WAIT`), perhaps for ever: a close need not wait for that.
     pub is_pausing: bool,
     /// Replies that are awaited, oldest first.
@@ -116,6 +118,10 @@ enum Outstanding {
     Awaited,
     /// Awaited, and not to be sent (`CLIENT REPLY`).
     Muted,
+    /// Awaited, and once it came, not to be sent before it is released.
+    Guarded(Option<Box<[u8]>>),
+    /// Awaited, to be answered with this whatever comes.
+    Doomed(Box<[u8]>),
     /// Came before an older one.
     Came(Box<[u8]>),
     /// The version of a key that is being watched; the last one of a WATCH is answered.
@@ -188,6 +194,37 @@ impl Client {
         self.reserve()
     }
 
+    /// Reserves the place of a reply that comes through the log and is sent once it is released
+    /// besides.
+    pub fn await_guarded(&mut self) -> u32 {
+        let number = self.await_ordered();
+        if let Some(last @ Outstanding::Awaited) = self.outstanding.back_mut() {
+            *last = Outstanding::Guarded(None);
+        }
+        number
+    }
+
+    /// Lets the reply go for which place `number` was reserved, or an error in its stead. Where it
+    /// is not guarded nothing happens.
+    pub fn release(&mut self, number: u32, error: Option<&Error>) {
+        let place = number.wrapping_sub(self.oldest) as usize;
+        let Some(Outstanding::Guarded(came)) = self.outstanding.get_mut(place) else {
+            return;
+        };
+        let error = error.map(|error| {
+            let mut bytes = Vec::new();
+            encode_error(error, &mut bytes);
+            bytes.into()
+        });
+        self.outstanding[place] = match (came.take(), error) {
+            (Some(reply), None) => Outstanding::Came(reply),
+            (Some(_), Some(error)) => Outstanding::Came(error),
+            (None, None) => Outstanding::Awaited,
+            (None, Some(error)) => Outstanding::Doomed(error),
+        };
+        self.send_what_came();
+    }
+
     /// Reserves the place of a reply that comes from another core.
     pub fn await_remote(&mut self) -> u32 {
         self.remote += 1;
@@ -218,7 +255,10 @@ impl Client {
         let place = number.wrapping_sub(self.oldest) as usize;
         if place > 0 {
             let mut bytes = Vec::new();
-            if let Some(awaited) = self.outstanding.get_mut(place) {
+            if let Some(Outstanding::Guarded(came)) = self.outstanding.get_mut(place) {
+                write(&mut bytes);
+                *came = Some(bytes.into());
+            } else if let Some(awaited) = self.outstanding.get_mut(place) {
                 let awaited = std::mem::replace(awaited, Outstanding::Muted);
                 self.versions -= matches!(awaited, Outstanding::Version { .. }) as u32;
                 take_reply(&mut self.session, awaited, write, &mut bytes);
@@ -228,6 +268,12 @@ impl Client {
         }
         match self.outstanding.pop_front() {
             Some(Outstanding::Awaited) => write(&mut self.out),
+            Some(Outstanding::Guarded(_)) => {
+                let mut bytes = Vec::new();
+                write(&mut bytes);
+                let came = Outstanding::Guarded(Some(bytes.into()));
+                return self.outstanding.push_front(came);
+            }
             Some(rare) => {
                 self.versions -= matches!(rare, Outstanding::Version { .. }) as u32;
                 take_reply(&mut self.session, rare, write, &mut self.out);
@@ -235,6 +281,12 @@ impl Client {
             None => {}
         }
         self.oldest = self.oldest.wrapping_add(1);
+        self.send_what_came();
+    }
+
+    /// Sends the replies at the front that came.
+    #[inline]
+    fn send_what_came(&mut self) {
         while let Some(Outstanding::Came(bytes)) = self.outstanding.front() {
             self.out.extend_from_slice(bytes);
             self.outstanding.pop_front();
@@ -302,7 +354,8 @@ fn take_reply(
 ) {
     match awaited {
         Outstanding::Awaited => write(out),
-        Outstanding::Muted | Outstanding::Came(_) => {}
+        Outstanding::Doomed(error) => out.extend_from_slice(&error),
+        Outstanding::Muted | Outstanding::Came(_) | Outstanding::Guarded(_) => {}
         Outstanding::Version { mut watched, last } => {
             let mut version = Vec::new();
             write(&mut version);
@@ -348,5 +401,39 @@ mod tests {
         client.complete(first, true, &mut int(1));
         assert_eq!(client.out, b":1\r\n:2\r\n:3\r\n:5\r\n");
         assert!(client.is_idle() && !client.has_ordered() && !client.has_remote());
+    }
+
+    #[test]
+    fn a_guarded_reply_leaves_once_it_came_and_is_released() {
+        let int = |value| move |out: &mut Vec<u8>| encode(&Reply::Int(value), Protocol::Resp2, out);
+        let error = Error::fixed("ERR no");
+        // Whether it comes first, whether it is the oldest, and the error in its stead.
+        for case in 0..8 {
+            let (first, behind, failed) = (case & 1 == 0, case & 2 == 0, case & 4 == 0);
+            let mut client = Client::default();
+            let before = behind.then(|| client.await_ordered());
+            let guarded = client.await_guarded();
+            client.reply(&Reply::Int(9));
+            let why = failed.then_some(&error);
+            if first {
+                client.complete(guarded, true, &mut int(1));
+                assert!(client.out.is_empty());
+                client.release(guarded, why);
+            } else {
+                client.release(guarded, why);
+                assert!(client.out.is_empty());
+                client.complete(guarded, true, &mut int(1));
+            }
+            let mut expected = String::new();
+            if let Some(before) = before {
+                assert!(client.out.is_empty());
+                client.complete(before, true, &mut int(0));
+                expected += ":0\r\n";
+            }
+            expected += if failed { "-ERR no\r\n" } else { ":1\r\n" };
+            assert_eq!(String::from_utf8_lossy(&client.out), expected + ":9\r\n");
+            assert!(client.is_idle() && !client.has_ordered());
+            client.release(guarded, Some(&error));
+        }
     }
 }

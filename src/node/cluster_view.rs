@@ -266,7 +266,7 @@ impl Raft {
                 }),
                 ..ClusterCounters::default()
             },
-            digest: DigestView::default(),
+            digest: self.digests.view(),
             failure: state.failure,
         }
     }

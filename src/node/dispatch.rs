@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::command::{Keys, Route, Spec, mutation, resolve};
 use crate::config::{Consistency, Durability};
+use crate::error::Unavailable;
 use crate::keyspace::Hash64;
 use crate::resp::{Args, Error};
 use crate::shard::Item;
@@ -308,21 +309,44 @@ impl Engine {
         args: Args<'_>,
         durability: Option<Durability>,
     ) {
+        let level = durability.unwrap_or(self.durability);
+        let all = level == Durability::All && self.stand.standing.seat != Seat::Alone;
+        if all != self.batch.local.all && !self.begin_batch(all) {
+            return client.refuse(Unavailable::NoReplicas.into());
+        }
         let batch = &mut self.batch;
         if batch.commands.is_empty() {
             self.batch_begun = Some(Instant::now());
         }
         begin_commands(&mut batch.commands);
         mutation::write(&mut batch.commands, command, slot, client.session.db, args);
-        batch.sync |= durability.unwrap_or(self.durability) >= Durability::High;
+        client.written = self.batch_number;
+        batch.sync |= level >= Durability::High;
         batch.local.items.push(Item {
             client: id,
-            seq: client.await_ordered(),
+            seq: match all {
+                true => client.await_guarded(),
+                false => client.await_ordered(),
+            },
             core: self.core as u8,
             read: false,
             ordered: true,
             protocol: client.session.protocol,
         });
+    }
+
+    /// Begins a batch of writes whose replies wait for every voter, or one of writes whose do not:
+    /// the leader may refuse the former. False where it is known that it would.
+    #[cold]
+    fn begin_batch(&mut self, all: bool) -> bool {
+        if all && self.stand.voters_missing {
+            return false;
+        }
+        if !self.batch.commands.is_empty() {
+            self.hand_over();
+        }
+        self.batch.local.all = all;
+        true
     }
 
     /// A read that takes a position in the log's order: behind the writes of its connection, or

@@ -25,6 +25,7 @@ use super::message::{Message, Submission};
 use super::outbox::{Link, Outboxes};
 use super::raft_side::Raft;
 use super::standing::{Seat, Stand};
+use super::waiting::Written;
 
 /// What a shard captures in a microsecond: 64 KiB took 130 us (small values, quick profile).
 const CAPTURE_BYTES_PER_US: usize = 500;
@@ -42,6 +43,9 @@ pub struct Engine {
     pub(super) batch: Submission,
     /// This turn's reads over several shards.
     pub(super) at_once: Submission,
+    /// Counts this core's batches, from 1; where the last ones went.
+    pub(super) batch_number: u64,
+    pub(super) written: Written,
     pub(super) out: Outboxes,
     pub(super) raft: Option<Raft>,
     pub(super) config: Config,
@@ -97,6 +101,8 @@ impl Engine {
                 at_once: true,
                 ..Submission::default()
             },
+            batch_number: 1,
+            written: Written::default(),
             out: Outboxes::new(layout, mesh, &config),
             raft,
             durability: config.durability(),
@@ -161,6 +167,8 @@ impl Engine {
         if let Some(raft) = &self.raft {
             raft.checkpoint_when_due(self.config.checkpoint_log_bytes());
             raft.sequencer.give_up();
+            raft.watch_digests(self.now_ms);
+            raft.copies.look_at_voters(self.stand.standing);
         }
         // A proposal before the node serves would be refused, and the key forgotten.
         while self.serving && self.has_room() && self.propose_expired() {}
@@ -249,6 +257,16 @@ impl Engine {
     /// Sends what the turn gathered: to other cores, and to the log. Answers whether an entry was
     /// proposed on this core.
     pub fn end_turn(&mut self) -> bool {
+        self.hand_over();
+        let now_ms = self.now_ms;
+        let proposed = self.raft.as_ref().is_some_and(|raft| raft.send_on(now_ms));
+        self.tell_stand();
+        self.out.flush();
+        proposed
+    }
+
+    /// Hands the batch, and what runs at the present position, to the Raft core.
+    pub(super) fn hand_over(&mut self) {
         // What runs at the present position goes first: a connection's write behind such a read is
         // in the batch.
         for mut submission in [
@@ -260,6 +278,10 @@ impl Engine {
             }
             self.submitted_bytes += submission.commands.len().saturating_sub(HEAD_BYTES);
             submission.local.origin = self.core;
+            if !submission.at_once {
+                submission.local.number = self.batch_number;
+                self.batch_number += 1;
+            }
             if let Some(begun) = self.batch_begun.take() {
                 self.metrics
                     .stages
@@ -275,11 +297,6 @@ impl Engine {
             }
         }
         self.at_once.at_once = true;
-        let now_ms = self.now_ms;
-        let proposed = self.raft.as_ref().is_some_and(|raft| raft.send_on(now_ms));
-        self.tell_stand();
-        self.out.flush();
-        proposed
     }
 
     /// Tells every core how the node stands, where that has changed.
@@ -288,7 +305,11 @@ impl Engine {
             return;
         };
         let (standing, fresh_ms) = raft.sequencer.standing();
-        if (standing, fresh_ms) == (self.stand.standing, self.stand.fresh_ms) {
+        let voters_missing = raft.copies.are_voters_missing();
+        let before = &self.stand;
+        if (standing, fresh_ms, voters_missing)
+            == (before.standing, before.fresh_ms, before.voters_missing)
+        {
             return;
         }
         let leader = match standing.seat {
@@ -302,6 +323,7 @@ impl Engine {
         self.stand = Stand {
             standing,
             fresh_ms,
+            voters_missing,
             leader,
         };
         for core in (0..self.layout.cores).filter(|core| *core != self.core) {

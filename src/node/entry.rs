@@ -9,7 +9,8 @@
 //! | .. | each part: 8 bytes node, 8 bytes number, 4 bytes length, then commands as `command::mutation` writes them |
 //!
 //! All numbers are little-endian. Node and number name the batch: the node that took it from its
-//! clients answers them when it meets the batch in the log.
+//! clients answers them when it meets the batch in the log. Node 0 is none: its part has no commands,
+//! and its number stands for the slice of the keyspace whose digest is taken behind the entry.
 
 use std::ops::Range;
 
@@ -25,6 +26,9 @@ const PART_BYTES: usize = 20;
 
 /// Bytes before the commands of an entry with one part: what a batch leaves room for.
 pub const HEAD_BYTES: usize = PREFIX_BYTES + PART_BYTES;
+
+/// Stands where a node's id would, for the part that asks for a digest.
+pub const DIGEST_NODE: u64 = 0;
 
 /// What names a batch, in the log and between nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

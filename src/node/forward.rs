@@ -13,7 +13,7 @@ use crate::limits::{ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX, FORWARD_AGAIN_MS};
 
 use super::entry::{self, BatchName, EntryWriter};
 use super::queue::{Taker, Way};
-use super::sequencer::{Sequencer, State};
+use super::sequencer::{Outgoing, Sequencer, State};
 use super::standing::Seat;
 
 /// A batch of another node.
@@ -59,6 +59,8 @@ pub struct Forward {
     pub leader: u64,
     pub term: u64,
     pub sync: bool,
+    /// Its batches are to be on every voter's disk.
+    pub all: bool,
     /// Laid out as an entry.
     pub batches: Bytes,
 }
@@ -70,6 +72,8 @@ pub enum Forwarded {
     Done,
     /// It is certain that the leader did not propose it.
     Refused,
+    /// As that, because every voter was to have it and one cannot be reached.
+    NoReplicas,
     Unknown,
 }
 
@@ -136,7 +140,7 @@ impl State {
         let (node, term) = (self.node, self.standing.term);
         let call = self.number();
         let mut writer = EntryWriter::new(run.bytes, run.batches);
-        let mut sync = false;
+        let (mut sync, mut all) = (false, false);
         for item in self.queue.waiting_in(&run) {
             let name = BatchName {
                 node,
@@ -144,6 +148,7 @@ impl State {
             };
             writer.push(name, item.commands());
             sync |= item.sync;
+            all |= item.local.all;
         }
         let batches = writer.seal(0, 0);
         let ranges = entry::parts(&batches).unwrap_or_default();
@@ -155,6 +160,7 @@ impl State {
             leader,
             term,
             sync,
+            all,
             batches,
         });
     }
@@ -182,6 +188,13 @@ impl State {
             return;
         }
         self.looked_ms = 0;
+        if *result == Forwarded::NoReplicas {
+            let outgoing = &mut self.outgoing;
+            return self.queue.refuse_writes(call, |local| {
+                let why = Unavailable::NoReplicas;
+                outgoing.push_back(Outgoing::Refuse(local, why));
+            });
+        }
         self.forward_after_ms = now_ms + FORWARD_AGAIN_MS;
         for item in self.queue.iter_mut() {
             if let Way::Forwarded { call: one, term } = item.way

@@ -27,10 +27,8 @@ pub enum Question {
     /// The slow log, or that it be emptied.
     SlowLog,
     ResetSlowLog,
-    /// Raft core: everything in the log is to be on disk.
-    SyncLog,
-    /// Raft core: an answer after so many ms.
-    Pause(u64),
+    /// Raft core: how many other nodes have a write, once they are enough or after so many ms.
+    Copies(Awaited, u64),
     /// Raft core: write a checkpoint.
     Checkpoint,
     /// Raft core: how it sees the cluster.
@@ -45,6 +43,19 @@ pub enum Question {
     },
 }
 
+/// What `WAIT` or `WAITAOF` wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Awaited {
+    /// The connection's last write.
+    pub index: u64,
+    /// So many other nodes are to have it.
+    pub replicas: u8,
+    /// `WAITAOF`: on their disks, and on this node's.
+    pub on_disk: bool,
+    /// The timeout, Unix ms.
+    pub until_ms: u64,
+}
+
 /// What a core answers.
 #[derive(Debug)]
 pub enum Answer {
@@ -53,6 +64,8 @@ pub enum Answer {
     Slow(Vec<SlowEntry>),
     Count(usize),
     Cluster(Box<ClusterView>),
+    /// So many other nodes have it.
+    Copies(usize),
     Keys(Vec<Vec<u8>>),
     /// Done, or why not.
     Done(Result<(), String>),
@@ -127,12 +140,8 @@ pub enum Purpose {
         old_form: bool,
     },
     Done,
-    /// `WAITAOF` asked for so many local copies.
-    Synced {
-        asked: i64,
-    },
-    /// `WAIT`: no replica has answered in time.
-    NoReplica,
+    /// `WAIT`, `WAITAOF`
+    Copies(Awaited),
     /// `BGSAVE`: a status line once it has begun.
     Status(&'static str),
     LastSave,

@@ -68,11 +68,13 @@ impl Engine {
                         }
                     }
                 }
-                Outgoing::Refuse(local, _) if local.origin != self.core => {
+                Outgoing::Refuse(local, _) | Outgoing::Release(local, _)
+                    if local.origin != self.core =>
+                {
                     self.out.mesh.send(local.origin, outgoing.message());
                     continue;
                 }
-                Outgoing::Refuse(..) => {}
+                Outgoing::Refuse(..) | Outgoing::Release(..) => {}
             }
             self.take(self.core, outgoing.message(), clients);
         }
@@ -90,6 +92,7 @@ impl Engine {
                 }
             }
             Message::Refused(local, why) => self.refused(&local, &why, clients),
+            Message::Released(local, known) => released(&local, known, clients),
             Message::Replayed => self.recovering = true,
             Message::Recovered => {
                 self.shards_recovering -= 1;
@@ -105,6 +108,11 @@ impl Engine {
                     raft.joint.captured(result);
                 }
             }
+            Message::Digested(part, us) => {
+                if let Some(raft) = &self.raft {
+                    raft.digests.take(part, us);
+                }
+            }
             Message::Question(number, question) => self.answer(from, number, *question, clients),
             Message::Answer(number, answer) => self.answered(number, *answer, clients),
             Message::Shard(message) => self.shard_message(message, clients),
@@ -112,18 +120,15 @@ impl Engine {
     }
 
     fn deliver(&mut self, delivery: Arc<Delivery>, clients: &mut impl Clients) {
-        let own = |part: &&crate::shard::Part| {
-            part.local
-                .as_ref()
-                .is_some_and(|local| local.origin == self.core)
-        };
-        let answered: usize = delivery
-            .parts
-            .iter()
-            .filter(own)
-            .map(|part| part.commands.len())
-            .sum();
-        self.delivered_bytes += answered;
+        for part in &delivery.parts {
+            if let Some(local) = &part.local
+                && local.origin == self.core
+                && !part.commands.is_empty()
+            {
+                self.delivered_bytes += part.commands.len();
+                self.written.note(local.number, delivery.index);
+            }
+        }
         let begun = Instant::now();
         let Some(shard) = &mut self.shard else {
             return;
@@ -190,9 +195,16 @@ impl Engine {
         // How many bytes the batch had is not known any more: what was submitted is forgotten.
         self.submitted_bytes = 0;
         self.delivered_bytes = 0;
-        for item in &local.items {
+        // Refused for good, its reads have gone on.
+        let reads_go_on = *why == Unavailable::NoReplicas;
+        for item in local
+            .items
+            .iter()
+            .filter(|item| !(reads_go_on && item.read))
+        {
             if let Some(client) = clients.client(item.client) {
                 client.complete(item.seq, item.ordered, &mut |out| encode_error(&error, out));
+                client.release(item.seq, None);
             }
         }
     }
@@ -208,5 +220,19 @@ impl Engine {
             shard.receive(message, now_ms, &mut link);
         }
         self.forget_delivered();
+    }
+}
+
+/// Tells the connections of a batch that every voter has it on disk, or that this is not known.
+fn released(local: &Local, known: bool, clients: &mut impl Clients) {
+    let error = Error::fixed(
+        "UNCERTAIN the write is committed on a quorum and applied, but not known to be on the disk \
+         of every voter",
+    );
+    let error = (!known).then_some(&error);
+    for item in local.items.iter().filter(|item| !item.read) {
+        if let Some(client) = clients.client(item.client) {
+            client.release(item.seq, error);
+        }
     }
 }

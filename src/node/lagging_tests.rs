@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::checkpoint::Store;
 use crate::checkpoint::tests::copy_at_once;
 use crate::command::{Spec, by_name, mutation};
+use crate::keyspace::OrderSlice;
 use crate::metrics::Timing;
 use crate::raft::tests::{Lan, MemoryLog, MemoryVotes, start_on};
 use crate::raft::{Applier, Group, GroupOptions, Member};
@@ -38,6 +39,8 @@ impl Host for Nowhere {
     fn send(&mut self, _shard: usize, _message: ShardMessage) {
         panic!("a command over several shards");
     }
+
+    fn digested(&mut self, _index: u64, _slice: OrderSlice, _digest: Digest, _us: u64) {}
 
     fn time(&mut self, _spec: &Spec) -> Timing {
         Timing::begin(true, &mut 0)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::digests::Point;
 use super::gather::{Answer, Question};
 use super::standing::Stand;
 use crate::error::Unavailable;
@@ -19,8 +20,14 @@ pub enum Message {
     Deliver(Arc<Delivery>),
     /// A batch of the receiver's that was refused.
     Refused(Arc<Local>, Unavailable),
+    /// The replies to a batch of the receiver's may leave, or it is not known whether every voter
+    /// has it.
+    Released(Arc<Local>, bool),
     /// The sender's shard has captured its part of the checkpoint, or could not.
     Captured(Result<(), String>),
+    /// To the Raft core: the sender's shard has taken its part of a digest, in so many
+    /// microseconds.
+    Digested(Point, u64),
     /// From the Raft core: all that the log held before this start has been delivered.
     Replayed,
     /// To the Raft core: the sender's shard has run all of that.

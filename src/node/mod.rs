@@ -28,7 +28,9 @@ mod cluster_command;
 mod cluster_reply;
 mod cluster_view;
 mod connection;
+mod copies;
 mod core;
+mod digests;
 mod dispatch;
 mod engine;
 mod entry;
@@ -59,6 +61,7 @@ mod slot_scan;
 mod standing;
 mod timed_log;
 mod transaction;
+mod waiting;
 
 pub use boot::{Event, Running, start};
 pub use client::{Client, ClientView, Clients};

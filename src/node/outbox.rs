@@ -5,13 +5,16 @@ use std::collections::VecDeque;
 use crate::clock;
 use crate::command::Spec;
 use crate::config::Config;
+use crate::keyspace::OrderSlice;
 use crate::metrics::{CoreMetrics, SlowEntry, Timing};
 use crate::resp::{Args, Reply};
 use crate::rt::mesh::Mesh;
 use crate::session::Session;
 use crate::shard::{Host, Item, ShardMessage};
+use crate::value::Digest;
 
 use super::client::Clients;
+use super::digests::Point;
 use super::engine::NOBODY;
 use super::gather::{Answer, Question};
 use super::layout::Layout;
@@ -141,6 +144,16 @@ impl<C: Clients> Host for Link<'_, C> {
     fn send(&mut self, shard: usize, message: ShardMessage) {
         let core = self.out.layout.core_of(shard);
         self.out.send(core, Message::Shard(message));
+    }
+
+    fn digested(&mut self, index: u64, slice: OrderSlice, digest: Digest, us: u64) {
+        let part = Point {
+            index,
+            slice,
+            digest,
+        };
+        let raft_core = self.out.layout.raft_core;
+        self.out.send(raft_core, Message::Digested(part, us));
     }
 
     #[inline]

@@ -133,6 +133,12 @@ impl Queue {
             match (item.way, taker) {
                 (Way::Reads { .. }, _) => {}
                 (Way::Waiting, _) => {
+                    // The leader refuses, or not, a call as a whole.
+                    let first = self.0.get(run.places.start);
+                    let alike = first.is_none_or(|first| first.local.all == item.local.all);
+                    if run.batches > 0 && taker == Taker::Leader && !alike {
+                        break;
+                    }
                     let bytes = run.bytes + item.bytes();
                     if run.batches > 0 && (bytes > bytes_max || run.batches == batches_max) {
                         break;
@@ -156,6 +162,24 @@ impl Queue {
         self.0
             .range_mut(run.places.clone())
             .filter(|item| item.way == Way::Waiting)
+    }
+
+    /// The batches of a call were refused for good: to `refused` with them. Their reads go on in
+    /// their places.
+    pub fn refuse_writes(&mut self, call: u64, mut refused: impl FnMut(Arc<Local>)) {
+        for item in &mut self.0 {
+            if matches!(item.way, Way::Forwarded { call: one, .. } if one == call) {
+                refused(item.local.clone());
+                item.local = Arc::new(item.local.only_reads());
+                item.data = Data::Commands(Vec::new());
+                item.way = Way::Reads {
+                    round: None,
+                    index: None,
+                };
+            }
+        }
+        let is_empty = |item: &Item| item.is_reads() && item.local.items.is_empty();
+        self.0.retain(|item| !is_empty(item));
     }
 
     /// Takes out the batch with this number, which was met in the log, and the reads ahead of it,

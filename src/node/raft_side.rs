@@ -14,6 +14,7 @@ use futures::stream::StreamExt;
 use crate::checkpoint::{Origin, Store, Writer};
 use crate::clock;
 use crate::error::Unavailable;
+use crate::limits::ALL_VOTERS_MS;
 use crate::log::{Log, Position};
 use crate::metrics::PersistenceInfo;
 use crate::raft::{Applier, CheckpointMeta, Chunks, Group};
@@ -21,6 +22,8 @@ use crate::resp::Error;
 use crate::rt::{self, Parker};
 
 use super::cluster::Cluster;
+use super::copies::{Copies, Need, Want};
+use super::digests::Digests;
 use super::gather::{Answer, Question};
 use super::install::Incoming;
 use super::sequencer::Sequencer;
@@ -38,6 +41,8 @@ pub struct Raft {
     pub joint: Rc<Joint>,
     /// Absent where no port is left for peers.
     pub cluster: Option<Rc<Cluster>>,
+    pub digests: Rc<Digests>,
+    pub copies: Rc<Copies>,
     /// Set once when everything in the log was applied and a leader is known.
     pub recovered: Rc<Cell<bool>>,
     /// Answers that were worked for: whom to, under which number.
@@ -310,6 +315,15 @@ impl Raft {
     /// Proposes what waits, or sends it to who leads. Answers whether it proposed.
     pub(super) fn send_on(&self, now_ms: u64) -> bool {
         let proposed = self.sequencer.propose(&self.group, now_ms);
+        for (index, local) in self.sequencer.take_at_all() {
+            let (copies, sequencer) = (self.copies.clone(), self.sequencer.clone());
+            rt::spawn(async move {
+                let need = Need::AllVoters;
+                let patience = Duration::from_millis(ALL_VOTERS_MS);
+                let found = copies.wait(Want { index, need }, patience).await;
+                sequencer.release(local, found.is_enough);
+            });
+        }
         if let Some(cluster) = &self.cluster {
             cluster.relay.run();
         }
@@ -323,15 +337,17 @@ impl Raft {
 
     /// Works for a question that takes a while; the answer comes by [`Raft::answers`].
     pub(super) fn work_for(&self, from: usize, number: u64, question: &Question) {
-        let (log, answers) = (self.log.clone(), self.answers.clone());
+        let answers = self.answers.clone();
         let (group, parker) = (self.group.clone(), self.parker.clone());
-        if let Question::Pause(pause) = question {
-            let pause_ms = *pause;
+        if let Question::Copies(awaited, round_ms) = question {
+            let (copies, awaited) = (self.copies.clone(), *awaited);
+            let patience = Duration::from_millis(*round_ms);
             rt::spawn(async move {
-                rt::sleep(Duration::from_millis(pause_ms)).await;
-                answers
-                    .borrow_mut()
-                    .push((from, number, Answer::Done(Ok(()))));
+                let answer = match copies.awaited(awaited, patience).await {
+                    Ok(others) => Answer::Copies(others),
+                    Err(error) => Answer::Done(Err(error.to_string())),
+                };
+                answers.borrow_mut().push((from, number, answer));
                 parker.notify();
             });
             return;
@@ -354,21 +370,35 @@ impl Raft {
             });
             return;
         }
-        let checkpoint = matches!(question, Question::Checkpoint);
-        if checkpoint && self.joint.status.borrow().began_ms.is_some() {
+        if self.joint.status.borrow().began_ms.is_some() {
             let answer = Answer::Done(Err("Background save already in progress".to_string()));
             return answers.borrow_mut().push((from, number, answer));
         }
         rt::spawn(async move {
-            let result = if checkpoint {
-                group.checkpoint().await.map(drop)
-            } else {
-                log.sync().await
-            };
+            let result = group.checkpoint().await.map(drop);
             let answer = Answer::Done(result.map_err(|error| error.to_string()));
             answers.borrow_mut().push((from, number, answer));
             parker.notify();
         });
+    }
+
+    /// As the leader of others, has digests taken and compared. About ten times a second.
+    pub(super) fn watch_digests(&self, now_ms: u64) {
+        let (standing, _) = self.sequencer.standing();
+        let leads = Seat::Leader { has_quorum: true };
+        let Some(cluster) = self.cluster.as_ref().filter(|_| standing.seat == leads) else {
+            return;
+        };
+        let (written, last) = (
+            self.sequencer.written_index(),
+            self.sequencer.position().index,
+        );
+        if let Some(slice) = self.digests.due(written, last, now_ms) {
+            self.sequencer.ask_digest(slice);
+        }
+        if self.digests.begin_comparing(now_ms) {
+            rt::spawn(cluster.relay.clone().compare_digests());
+        }
     }
 
     /// Starts a checkpoint when the log has grown past `log_bytes_max`, and past the size of the

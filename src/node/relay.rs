@@ -2,16 +2,20 @@
 //!
 //! | first byte of a call | then | answer |
 //! |---|---|---|
-//! | 1 forward | term u64, sync u8, batches laid out as an entry | 0 done |
+//! | 1 forward | term u64, 1 to be synced or 3 by every voter, batches laid out as an entry | 0 done |
 //! | 2 read index | | 0, index u64 |
-//! | 3.. | membership, see `cluster` | |
+//! | 3 to 5 | membership, see `cluster` | |
+//! | 6 digests | version u8, last agreed index u64, the alarm if there is one | 0, version u8, points: index u64, slice u64, digest |
+//! | 7 copies | ms to hold the answer u16, wants: index u64, count u8 or 255 for all voters | 0, synced index u64, members: 1 voter + 2 has any u8, last index u64 |
+//! | 8 sync | index u64 | 0: applied that far, and on disk |
 //!
 //! An answer's first byte is 0, or says why not: 1 this node does not lead (nothing was done; the leader's
 //! address may follow),
-//! 2 nobody can tell, 3 the text that follows. All numbers are little-endian.
+//! 2 nobody can tell, 3 the text that follows, 4 a voter cannot be reached and all were needed. All numbers are little-endian.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::channel::oneshot;
@@ -19,20 +23,33 @@ use futures::future::LocalBoxFuture;
 
 use crate::address::NodeAddress;
 use crate::error::Unavailable;
-use crate::raft::{CallError, Group, Transport};
-use crate::rt;
+use crate::raft::{CallError, Group, Member, MemberState, Transport};
+use crate::rt::{self, net};
 
+use super::copies::Copies;
+use super::digests::{self, Digests, Told};
 use super::entry;
 use super::forward::{Foreign, ForeignAnswer, Forward, Forwarded};
 use super::sequencer::Sequencer;
 
 const FORWARD: u8 = 1;
 const READ_INDEX: u8 = 2;
+const DIGESTS: u8 = 6;
+pub(super) const COPIES: u8 = 7;
+pub(super) const SYNC_UP_TO: u8 = 8;
 
 const DONE: u8 = 0;
 const NOT_LEADER: u8 = 1;
 const UNKNOWN: u8 = 2;
 const TEXT: u8 = 3;
+const NO_REPLICAS: u8 = 4;
+
+/// Of a forward call: its batches are to be on disk; on every voter's.
+const SYNC: u8 = 1;
+const ALL: u8 = 2;
+
+/// How long an answer about digests is waited for: the next question comes a second later.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Bytes of a forward call before its batches.
 const FORWARD_BYTES: usize = 10;
@@ -42,6 +59,8 @@ pub struct Relay {
     pub sequencer: Rc<Sequencer>,
     pub group: Group,
     pub transport: Transport,
+    pub digests: Rc<Digests>,
+    pub copies: Rc<Copies>,
 }
 
 impl Relay {
@@ -71,12 +90,14 @@ impl Relay {
         let mut request = BytesMut::with_capacity(FORWARD_BYTES + forward.batches.len());
         request.put_u8(FORWARD);
         request.put_u64_le(forward.term);
-        request.put_u8(forward.sync.into());
+        let all = if forward.all { ALL } else { 0 };
+        request.put_u8(u8::from(forward.sync) | all);
         request.put_slice(&forward.batches);
         match self.transport.call(&leader, request.freeze()).await {
             Ok(answer) => match answer.first() {
                 Some(&DONE) => Forwarded::Done,
                 Some(&NOT_LEADER) => Forwarded::Refused,
+                Some(&NO_REPLICAS) => Forwarded::NoReplicas,
                 _ => Forwarded::Unknown,
             },
             Err(CallError::NotSent(why)) => {
@@ -110,6 +131,31 @@ impl Relay {
         self.group.read_index().await
     }
 
+    /// Asks the other members for their digests and compares them with this node's.
+    pub(super) async fn compare_digests(self: Rc<Self>) {
+        let question = self.digests.question(DIGESTS);
+        let state = self.group.state();
+        let name = |member: &Member| format!("node {} ({})", member.id, member.address);
+        let reachable = state.members.iter().filter(|one| one.is_reachable);
+        let others = reachable.filter(|one| one.member.id != state.node_id);
+        let ask = async |other: &MemberState| -> Option<Told> {
+            let to = other.member.address.parse().ok()?;
+            let call = self.transport.call(&to, question.clone());
+            let answer = net::within(ANSWER_WITHIN, call).await?.ok()?;
+            let points = digests::points_of(done(&answer)?)?;
+            let name = name(&other.member);
+            Some(Told { name, points })
+        };
+        let told = futures::future::join_all(others.map(ask)).await;
+        let told: Vec<Told> = told.into_iter().flatten().collect();
+        let own = state
+            .members
+            .iter()
+            .find(|one| one.member.id == state.node_id);
+        let own = own.map_or(String::new(), |own| name(&own.member));
+        self.digests.compared(&own, &told);
+    }
+
     /// Answers a call of another node. Its batches are taken before this returns: in the order of
     /// arrival.
     pub fn serve(self: &Rc<Self>, request: &Bytes) -> LocalBoxFuture<'static, Bytes> {
@@ -129,6 +175,16 @@ impl Relay {
                     }
                 })
             }
+            Some(&DIGESTS) => {
+                let mut answer = BytesMut::from(&[DONE][..]);
+                let answered = self.digests.answer(&request[1..], &mut answer);
+                answer_now(match answered {
+                    Some(()) => answer.freeze(),
+                    None => text("this version takes other digests"),
+                })
+            }
+            Some(&COPIES) => Box::pin(self.copies.clone().answer(request.clone())),
+            Some(&SYNC_UP_TO) => Box::pin(self.copies.clone().sync_up_to(request.clone())),
             _ => answer_now(text("this version does not know that call")),
         }
     }
@@ -139,7 +195,8 @@ impl Relay {
         let (Some(head), Some(term)) = (head, term) else {
             return answer_now(text("a call was cut"));
         };
-        let (sync, term) = (head[8] != 0, u64::from_le_bytes(*term));
+        let (sync, term) = (head[8] & SYNC != 0, u64::from_le_bytes(*term));
+        let all = head[8] & ALL != 0;
         let batches = request.slice(FORWARD_BYTES..);
         let parts = match entry::parts(&batches) {
             Some(parts) if !parts.is_empty() => parts,
@@ -147,6 +204,9 @@ impl Relay {
         };
         if !self.group.standing().leads {
             return answer_now(Bytes::from_static(&[NOT_LEADER]));
+        }
+        if all && self.copies.are_voters_missing() {
+            return answer_now(Bytes::from_static(&[NO_REPLICAS]));
         }
         let (sender, ended) = oneshot::channel();
         let answer = Rc::new(ForeignAnswer {

@@ -86,7 +86,7 @@ impl Engine {
                     count: 0,
                 });
             }
-            Question::SyncLog | Question::Checkpoint | Question::Change(_) | Question::Pause(_) => {
+            Question::Copies(..) | Question::Checkpoint | Question::Change(_) => {
                 if let Some(raft) = &self.raft {
                     raft.work_for(from, number, &question);
                 }
@@ -153,6 +153,9 @@ impl Engine {
         let Some(gather) = self.gathers.answered(number, answer) else {
             return;
         };
+        if self.waits_on(&gather, clients) {
+            return;
+        }
         let reply = self.reply_of(&gather);
         if let Some(client) = clients.client(gather.client) {
             let protocol = client.session.protocol;
@@ -218,10 +221,18 @@ impl Engine {
                 Reply::Error(Error::fixed("ERR No such client"))
             }
             Purpose::Killed { .. } | Purpose::Done => Reply::Ok,
-            Purpose::Synced { asked } => {
-                Reply::Array(vec![Reply::Int((*asked).max(1)), Reply::Int(0)])
+            Purpose::Copies(awaited) => {
+                let others = answers.iter().find_map(|answer| match answer {
+                    Answer::Copies(count) => Some(Reply::count(*count)),
+                    _ => None,
+                });
+                let others = others.unwrap_or(Reply::Int(0));
+                if awaited.on_disk {
+                    Reply::Array(vec![Reply::Int(1), others])
+                } else {
+                    others
+                }
             }
-            Purpose::NoReplica => Reply::Int(0),
             Purpose::Status(status) => Reply::Simple(status),
             Purpose::Cluster(query) => match answers.first() {
                 Some(Answer::Cluster(view)) => query.answer(view, clock::now_ms()),

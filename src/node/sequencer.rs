@@ -30,6 +30,7 @@ use crate::checkpoint::{Feeder, Supply};
 use crate::clock;
 use crate::command::Rng;
 use crate::error::Unavailable;
+use crate::keyspace::OrderSlice;
 use crate::limits::{
     BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX,
 };
@@ -82,6 +83,12 @@ pub(super) struct State {
     pub(super) rng: Rng,
     /// For the main task to send: deliveries to every shard, refusals to the core they came from.
     pub(super) outgoing: VecDeque<Outgoing>,
+    /// Batches that were applied and whose replies wait for every voter, with their indexes.
+    at_all: Vec<(u64, Arc<Local>)>,
+    /// The digest that the next entry is to ask for.
+    digest_due: Option<OrderSlice>,
+    /// Index of the last entry that had batches.
+    written_index: u64,
     /// Batches sent to a leader; batches of other nodes that were proposed.
     pub(super) counts: RelayCounts,
 }
@@ -107,6 +114,9 @@ pub enum Outgoing {
     Deliver(Arc<Delivery>),
     /// To the core that the batch came from.
     Refuse(Arc<Local>, Unavailable),
+    /// To the core that the batch came from: its replies may leave, or whether every voter has it
+    /// is not known.
+    Release(Arc<Local>, bool),
 }
 
 impl Sequencer {
@@ -178,6 +188,33 @@ impl Sequencer {
         state.fresh = true;
         drop(state);
         self.parker.notify();
+    }
+
+    /// Batches that were applied since the last call and whose replies wait for every voter, with
+    /// their indexes. To be followed by [`Sequencer::release`] for each.
+    pub fn take_at_all(&self) -> Vec<(u64, Arc<Local>)> {
+        std::mem::take(&mut self.state.borrow_mut().at_all)
+    }
+
+    /// Lets the replies of a batch leave; where it is not `known` whether every voter has it, with
+    /// an error that says so.
+    pub fn release(&self, local: Arc<Local>, known: bool) {
+        let released = Outgoing::Release(local, known);
+        self.state.borrow_mut().outgoing.push_back(released);
+        self.parker.notify();
+    }
+
+    /// Has the next entry ask for the digest of a slice; where none is proposed soon, one is made
+    /// for that.
+    pub fn ask_digest(&self, slice: OrderSlice) {
+        let mut state = self.state.borrow_mut();
+        state.digest_due = Some(slice);
+        state.fresh = true;
+    }
+
+    /// Index of the last entry with batches.
+    pub fn written_index(&self) -> u64 {
+        self.state.borrow().written_index
     }
 
     /// Whether the main task keeps up with what is to be sent.
@@ -259,6 +296,9 @@ impl State {
             position: Position::default(),
             rng: Rng::new(clock::now_us()),
             outgoing: VecDeque::new(),
+            at_all: Vec::new(),
+            digest_due: None,
+            written_index: 0,
             counts: RelayCounts::default(),
         }
     }
@@ -355,7 +395,7 @@ impl State {
         let run = self
             .queue
             .run(Taker::Group, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX);
-        if run.batches == 1 && self.foreign.is_empty() {
+        if run.batches == 1 && self.foreign.is_empty() && self.digest_due.is_none() {
             // One core's batch: its buffer becomes the entry.
             let item = self.queue.waiting_in(&run).next()?;
             let number = item.number;
@@ -383,10 +423,11 @@ impl State {
             parts += 1;
             taken.push(next);
         }
-        if parts == 0 {
+        let digest = self.digest_due.take();
+        if parts == 0 && digest.is_none() {
             return None;
         }
-        let mut writer = EntryWriter::new(bytes, parts);
+        let mut writer = EntryWriter::new(bytes, parts + 1);
         let mut answers = Vec::with_capacity(taken.len());
         for foreign in taken {
             writer.push(foreign.name, &foreign.commands);
@@ -403,6 +444,13 @@ impl State {
             writer.push(name, item.commands());
             sync |= item.sync;
         }
+        if let Some(slice) = digest {
+            let name = BatchName {
+                node: entry::DIGEST_NODE,
+                number: slice.code(),
+            };
+            writer.push(name, &[]);
+        }
         let payload = writer.seal(now_ms, seed);
         let ranges = entry::parts(&payload).unwrap_or_default();
         let own = ranges.into_iter().skip(first_own);
@@ -413,14 +461,22 @@ impl State {
     }
 
     pub(super) fn committed(&mut self, position: Position, tag: Option<u64>, payload: Bytes) {
-        let mut parts = Vec::new();
+        let (mut parts, mut digest) = (Vec::new(), None);
         match entry::parts(&payload) {
             Some(found) => {
                 parts.reserve(found.len());
                 for (name, commands) in found {
+                    if name.node == entry::DIGEST_NODE {
+                        digest = OrderSlice::of_code(name.number);
+                        continue;
+                    }
                     let local = if name.node == self.node {
                         let before = |local| parts.push(reads_part_of(local));
-                        self.queue.take(name.number, before)
+                        let local = self.queue.take(name.number, before);
+                        let waits = local.iter().filter(|local| local.all);
+                        let waits = waits.map(|local| (position.index, local.clone()));
+                        self.at_all.extend(waits);
+                        local
                     } else {
                         None
                     };
@@ -438,7 +494,15 @@ impl State {
         {
             entry.foreign.iter().for_each(|answer| answer.end(Ok(())));
         }
+        if !parts.is_empty() {
+            self.written_index = position.index;
+        }
         self.deliver(Some(position), payload, parts);
+        if let Some(Outgoing::Deliver(delivery)) = self.outgoing.back_mut()
+            && let Some(delivery) = Arc::get_mut(delivery)
+        {
+            delivery.digest = digest;
+        }
         self.decide(position.term);
         self.deliver_reads();
         self.fresh = true;
@@ -563,6 +627,7 @@ impl State {
             payload,
             parts,
             capture: None,
+            digest: None,
             replace: None,
         };
         self.outgoing
@@ -587,6 +652,7 @@ impl Outgoing {
         match self {
             Outgoing::Deliver(delivery) => Message::Deliver(delivery.clone()),
             Outgoing::Refuse(local, why) => Message::Refused(local.clone(), why.clone()),
+            Outgoing::Release(local, known) => Message::Released(local.clone(), *known),
         }
     }
 }

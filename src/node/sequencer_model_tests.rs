@@ -223,6 +223,7 @@ impl World {
                     let index = delivery.index as usize;
                     applied_now.extend(locals.map(|local| (local.origin, Ok(index))));
                 }
+                Outgoing::Release(..) => panic!("nothing is written at `all` here"),
                 Outgoing::Refuse(local, why) => applied_now.push((local.origin, Err(why))),
             }
         }

@@ -122,7 +122,7 @@ fn what_a_checkpoint_may_hold_is_uncertain() {
     });
     let refused = state.outgoing.drain(..).map(|outgoing| match outgoing {
         Outgoing::Refuse(local, why) => (local.origin, why),
-        Outgoing::Deliver(_) => panic!("nothing was applied"),
+        _ => panic!("nothing was applied"),
     });
     let refused: Vec<(usize, Unavailable)> = refused.collect();
     let uncertain = |number| (number, Unavailable::Uncertain);

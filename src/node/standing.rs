@@ -30,6 +30,8 @@ pub struct Stand {
     pub standing: Standing,
     /// What this node has is no older than this, Unix ms; 0 where it does not know.
     pub fresh_ms: u64,
+    /// On the leader: a voter cannot be reached.
+    pub voters_missing: bool,
     /// Where clients reach the leader, on a follower.
     pub leader: Option<Arc<str>>,
 }

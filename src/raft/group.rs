@@ -31,6 +31,7 @@ use super::types::{Outcome, Proposal, Types};
 use crate::error::Unavailable;
 
 use conduct::Conduct;
+pub use followers::MemberCopy;
 pub use membership::ChangeError;
 pub use options::{GroupOptions, Member};
 pub use quorum::Leadership;

@@ -48,7 +48,8 @@ mod wire;
 
 pub use applier::{Applier, CheckpointMeta, Chunks, VoteStore};
 pub use group::{
-    ChangeError, Group, GroupOptions, Leadership, Member, MemberState, Role, Standing, State,
+    ChangeError, Group, GroupOptions, Leadership, Member, MemberCopy, MemberState, Role, Standing,
+    State,
 };
 pub use network::{
     CallError, PeerCertificates, PeerHandler, Transport, TransportCounters, TransportOptions,

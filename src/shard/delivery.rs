@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::checkpoint::{Feeder, Supply};
+use crate::keyspace::OrderSlice;
 use crate::resp::Protocol;
 
 /// One committed entry, or a position between two entries at which reads run.
@@ -24,6 +25,10 @@ pub struct Delivery {
     pub parts: Vec<Part>,
     /// The keyspace as it is here is to be captured for a checkpoint, and brought to this.
     pub capture: Option<Feeder>,
+    /// The digest of this part of the keyspace as it is behind this is to be told ([`Host::digested`]).
+    ///
+    /// [`Host::digested`]: super::Host::digested
+    pub digest: Option<OrderSlice>,
     /// The keyspace becomes what this holds: the state at `index`, from another node.
     pub replace: Option<Arc<Supply>>,
 }
@@ -42,10 +47,32 @@ pub struct Part {
 pub struct Local {
     /// Core that holds the connections.
     pub origin: usize,
+    /// Counts the batches of that core.
+    pub number: u64,
+    /// The replies to its writes wait until every voter has them on disk.
+    pub all: bool,
     /// Writes and reads in the order of the batch.
     pub items: Vec<Item>,
     /// The reads as mutations, not part of the log.
     pub reads: Vec<u8>,
+}
+
+impl Local {
+    /// The reads alone.
+    pub fn only_reads(&self) -> Local {
+        Local {
+            origin: self.origin,
+            number: self.number,
+            all: false,
+            items: self
+                .items
+                .iter()
+                .filter(|item| item.read)
+                .copied()
+                .collect(),
+            reads: self.reads.clone(),
+        }
+    }
 }
 
 /// One command of a batch: whom to answer.

@@ -1,9 +1,10 @@
 //! One command on one keyspace, and where its reply goes.
 
 use crate::command::{Context, Rng, Spec, mutation};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, OrderSlice};
 use crate::metrics::Timing;
 use crate::resp::{Args, Error, Protocol, Reply, encode};
+use crate::value::Digest;
 
 use super::delivery::Item;
 use super::loan::{LoanId, ShardMessage};
@@ -16,6 +17,10 @@ pub trait Host {
 
     /// Sends to another shard.
     fn send(&mut self, shard: usize, message: ShardMessage);
+
+    /// Takes this shard's part of the digest of `slice` as it was behind log index `index`; it took
+    /// `us` microseconds.
+    fn digested(&mut self, index: u64, slice: OrderSlice, digest: Digest, us: u64);
 
     /// Begins to time a command.
     fn time(&mut self, spec: &Spec) -> Timing;

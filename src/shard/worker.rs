@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::command::{Context, Rng, Spec, by_id, each_place, mutation};
-use crate::keyspace::{AHEAD, Keyspace};
+use crate::keyspace::{AHEAD, Keyspace, OrderSlice};
 use crate::limits::DATABASES;
 use crate::resp::{Reply, Span};
 use crate::slot::shard_of;
@@ -157,6 +158,11 @@ impl Shard {
             if !self.run_delivery(&delivery, host) {
                 return;
             }
+            if let Some(slice) = delivery.digest
+                && !self.tell_digest(delivery.index, slice, host)
+            {
+                return;
+            }
             self.end_delivery();
         }
     }
@@ -167,6 +173,17 @@ impl Shard {
             self.applied = self.applied.max(delivery.index);
         }
         self.cursor = Cursor::default();
+    }
+
+    /// Tells the digest of a part of the keyspace. False while keys are lent: they belong to it.
+    fn tell_digest(&mut self, index: u64, slice: OrderSlice, host: &mut impl Host) -> bool {
+        if !self.lent.is_empty() {
+            return false;
+        }
+        let begun = Instant::now();
+        let digest = self.keyspace.digest_of(slice);
+        host.digested(index, slice, digest, begun.elapsed().as_micros() as u64);
+        true
     }
 
     /// Answers a read at once, or holds it until the keys it asks for are home.

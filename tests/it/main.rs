@@ -9,6 +9,7 @@ mod kit;
 
 mod clients;
 mod cluster_commands;
+mod cluster_levels;
 mod connections;
 mod crash;
 mod embedded;

@@ -8,6 +8,7 @@ use openraft::metrics::RaftMetrics;
 
 use super::Group;
 use super::membership::ChangeError;
+use crate::error::Unavailable;
 use crate::limits::CAUGHT_UP_ENTRIES_MAX;
 use crate::raft::types::{LogId, Types};
 
@@ -73,6 +74,66 @@ impl Group {
             ))),
         }
     }
+}
+
+impl Group {
+    /// What the other members have, as far as this one knows; `None` where it does not lead.
+    pub fn copies(&self) -> Option<Vec<MemberCopy>> {
+        let metrics = self.raft.metrics();
+        copies_of(&metrics.borrow_watched())
+    }
+
+    /// As [`copies`](Group::copies), once `enough` says so of it or, at the latest, at `deadline`. It
+    /// is asked whenever something has changed.
+    ///
+    /// # Errors
+    /// Where this member does not lead, or the group stopped.
+    pub async fn copies_once(
+        &self,
+        deadline: Instant,
+        mut enough: impl FnMut(&[MemberCopy]) -> bool,
+    ) -> Result<Vec<MemberCopy>, Unavailable> {
+        let ready = |now: &RaftMetrics<Types>| match copies_of(now) {
+            Some(copies) => enough(&copies).then_some(Some(copies)),
+            None => Some(None),
+        };
+        let found = self.watch_until(deadline, ready).await?;
+        let found = found.unwrap_or_else(|| self.copies());
+        found.ok_or(Unavailable::NoLeader)
+    }
+}
+
+/// What a leader knows of another member's copy of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberCopy {
+    pub id: u64,
+    pub is_voter: bool,
+    /// The last entry that it has; on disk, where the entry was proposed to be synced.
+    pub matched_index: Option<u64>,
+    /// When the newest request was sent that it has answered.
+    pub answered: Option<Instant>,
+}
+
+impl MemberCopy {
+    pub fn has(&self, index: u64) -> bool {
+        self.matched_index >= Some(index)
+    }
+}
+
+fn copies_of(now: &RaftMetrics<Types>) -> Option<Vec<MemberCopy>> {
+    if !now.state.is_leader() || now.running_state.is_err() {
+        return None;
+    }
+    let membership = &now.membership_config;
+    let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    let others = membership.nodes().filter(|(id, _)| **id != now.id);
+    let copies = others.map(|(id, _)| MemberCopy {
+        id: *id,
+        is_voter: voters.contains(id),
+        matched_index: matched(now, *id).map(|at| at.index),
+        answered: answered(now, *id),
+    });
+    Some(copies.collect())
 }
 
 /// How much of the leader's log `id` has, as far as the leader knows.

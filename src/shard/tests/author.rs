@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::command::golden::grammar::{COLLECTIONS, STRINGS, draw};
 use crate::command::{EXEC, Keys, Rng, Route, Spec, VERSION};
 use crate::command::{by_name, each_place, mutation, write_watched};
-use crate::keyspace::Slice;
+use crate::keyspace::{OrderSlice, Slice};
 use crate::resp::{Args, Protocol, Span};
 use crate::session::Watched;
 use crate::shard::{Delivery, Item, Local, Part, Shard};
@@ -143,7 +143,10 @@ impl Author {
     }
 
     pub(super) fn end_delivery(&mut self) {
-        self.index += !self.payload.is_empty() as u64;
+        let writes = !self.payload.is_empty();
+        self.index += u64::from(writes);
+        let digested = writes && self.index % 3 == 0;
+        let cuts = (self.index % 4) as u8;
         let id = self.script.deliveries.len() as u64 + 1;
         let delivery = Arc::new(Delivery {
             id,
@@ -153,6 +156,7 @@ impl Author {
             payload: std::mem::take(&mut self.payload).into(),
             parts: std::mem::take(&mut self.parts),
             capture: None,
+            digest: digested.then(|| OrderSlice::beginning_at(0, cuts)),
             replace: None,
         });
         self.script.deliveries.push(delivery.clone());

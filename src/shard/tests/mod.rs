@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::command::Spec;
+use crate::keyspace::OrderSlice;
 use crate::metrics::Timing;
 use crate::resp::{Args, Reply};
 use crate::value::Digest;
@@ -63,9 +64,13 @@ struct Script {
     row: Vec<u64>,
 }
 
-/// Replies by the number of their command, with the time they came.
+/// Replies by the number of their command, with the time they came; and digests.
 #[derive(Default)]
-struct Replies(HashMap<u64, (usize, Vec<u8>)>);
+struct Replies(
+    HashMap<u64, (usize, Vec<u8>)>,
+    /// Sums of the shards' digests by log index.
+    BTreeMap<u64, Digest>,
+);
 
 /// Where one shard's replies and messages go.
 struct Desk<'d> {
@@ -87,6 +92,10 @@ impl Host for Desk<'_> {
     fn send(&mut self, shard: usize, message: ShardMessage) {
         assert_ne!(shard, self.shard, "a shard tells itself nothing");
         self.wires[self.shard][shard].push_back(message);
+    }
+
+    fn digested(&mut self, index: u64, _slice: OrderSlice, digest: Digest, _us: u64) {
+        *self.replies.1.entry(index).or_default() += digest;
     }
 
     fn time(&mut self, _spec: &Spec) -> Timing {
@@ -126,6 +135,8 @@ fn run_seed(seed: u64, shards: usize) {
             show(many)
         );
     }
+    assert!(!reference.1.is_empty(), "digests on the way");
+    assert_eq!(reference.1, node.replies.1, "the same digests on the way");
     check_looks(&script, &node.replies);
     node.check_row(&script);
     let mut sum = Digest::default();

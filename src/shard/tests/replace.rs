@@ -49,6 +49,7 @@ fn run_seed(seed: u64, shards: usize) {
         payload: Default::default(),
         parts: Vec::new(),
         capture: None,
+        digest: None,
         replace: Some(Arc::new(supply(&store, image, shards))),
     });
     script.deliveries.splice(6..14, [replacing]);
@@ -116,6 +117,7 @@ fn a_checkpoint_that_is_damaged_stops_every_shard() {
         payload: Default::default(),
         parts: Vec::new(),
         capture: None,
+        digest: None,
         replace: Some(Arc::new(supply)),
     })];
     let mut node = Node::new(1, 4);
