@@ -311,7 +311,11 @@ impl Cluster {
     pub fn wait_for_all(&self, count: usize) {
         for node in 0..count {
             self.await_some(&format!("node {node} takes writes"), |cluster| {
-                let written = cluster.ask(node, "SET kit:alive 1") == Some(super::ok());
+                let written = match cluster.ask(node, "SET kit:alive 1") {
+                    // It knows whom to ask.
+                    Some(Value::Error(text)) => text.starts_with("MOVED "),
+                    reply => reply == Some(super::ok()),
+                };
                 let voters = cluster.field(node, "raft_voters");
                 let own = cluster.field(node, "raft_node_id");
                 (written && voters.split(',').any(|voter| voter == own)).then_some(())
