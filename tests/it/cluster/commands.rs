@@ -58,9 +58,18 @@ fn transactions_run_through_any_node() {
         let mut two = cluster.connect(other);
         let key = format!("t:{node}");
         assert_eq!(one.ask("MULTI"), ok());
-        assert_eq!(one.ask(&format!("SET {key} 1")), Value::Simple("QUEUED".into()));
-        assert_eq!(one.ask(&format!("INCR {key}")), Value::Simple("QUEUED".into()));
-        assert_eq!(one.ask(&format!("GET {key}")), Value::Simple("QUEUED".into()));
+        assert_eq!(
+            one.ask(&format!("SET {key} 1")),
+            Value::Simple("QUEUED".into())
+        );
+        assert_eq!(
+            one.ask(&format!("INCR {key}")),
+            Value::Simple("QUEUED".into())
+        );
+        assert_eq!(
+            one.ask(&format!("GET {key}")),
+            Value::Simple("QUEUED".into())
+        );
         let done = Value::Array(vec![ok(), integer(2), bulk("2")]);
         assert_eq!(one.ask("EXEC"), done);
         // What another node's client changes in between is seen.

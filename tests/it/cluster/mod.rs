@@ -10,5 +10,11 @@
 //!
 //! Not done here: lost power (`crash` and the simulation do), more than one machine.
 
+mod client;
 mod commands;
+mod faults;
+mod ledger;
+mod nemesis;
+mod registers;
 mod start;
+mod transactions;

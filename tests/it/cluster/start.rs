@@ -62,7 +62,10 @@ fn nodes_may_be_late() {
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(cluster.field(1, "raft_voters"), "");
     let refused = cluster.connect(1).ask("SET a 1");
-    assert!(matches!(&refused, Value::Error(text) if text.starts_with("CLUSTERDOWN")), "{refused:?}");
+    assert!(
+        matches!(&refused, Value::Error(text) if text.starts_with("CLUSTERDOWN")),
+        "{refused:?}"
+    );
     cluster.start(0, &args);
     cluster.wait_for_all(3);
     expect_voters(&cluster, &[0, 1, 2]);
@@ -142,7 +145,10 @@ fn a_node_comes_back_at_another_port() {
     for other in 0..3 {
         cluster.await_some("the new address is known", |cluster| {
             let slots = format!("{:?}", cluster.ask(other, "RAFT PEERS"));
-            let (old, new) = (slots.contains(&digits(&before)), slots.contains(&digits(&after)));
+            let (old, new) = (
+                slots.contains(&digits(&before)),
+                slots.contains(&digits(&after)),
+            );
             (new && !old).then_some(())
         });
     }
@@ -212,14 +218,22 @@ fn members_are_changed_from_any_node() {
     // A learner has all data too.
     assert_eq!(connection.ask("SET a 1"), ok());
     assert_eq!(cluster.connect(3).ask("GET a"), bulk("1"));
-    assert_eq!(connection.ask(&format!("RAFT PROMOTE {}", cluster.address(3))), ok());
+    assert_eq!(
+        connection.ask(&format!("RAFT PROMOTE {}", cluster.address(3))),
+        ok()
+    );
     expect_voters(&cluster, &[0, 1, 2, 3]);
     // From the one that goes, as from any other.
     assert_eq!(cluster.connect(3).ask(&format!("RAFT TRANSFER {id}")), ok());
     cluster.await_some("it leads", |cluster| (cluster.leader() == 3).then_some(()));
     assert_eq!(connection.ask("SET a 2"), ok());
-    assert_eq!(connection.ask(&format!("RAFT TRANSFER {}", cluster.address(leader))), ok());
-    cluster.await_some("it leads", |cluster| (cluster.leader() == leader).then_some(()));
+    assert_eq!(
+        connection.ask(&format!("RAFT TRANSFER {}", cluster.address(leader))),
+        ok()
+    );
+    cluster.await_some("it leads", |cluster| {
+        (cluster.leader() == leader).then_some(())
+    });
     assert_eq!(connection.ask(&format!("RAFTREMOVEPEER {id}")), ok());
     cluster.stop(3);
     expect_voters(&cluster, &[0, 1, 2]);

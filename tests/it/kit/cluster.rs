@@ -293,7 +293,8 @@ impl Cluster {
     pub fn leader(&self) -> usize {
         self.await_some("a leader", |cluster| {
             (0..cluster.count()).find(|node| {
-                let leads = cluster.is_running(*node) && cluster.field(*node, "raft_role") == "leader";
+                let leads =
+                    cluster.is_running(*node) && cluster.field(*node, "raft_role") == "leader";
                 leads && cluster.field(*node, "raft_has_quorum") == "1"
             })
         })
@@ -345,7 +346,10 @@ impl Cluster {
                 .filter(|node| cluster.is_running(*node))
                 .map(|node| cluster.ask(node, "DEBUG DIGEST"))
                 .collect();
-            digests.windows(2).all(|pair| pair[0] == pair[1] && pair[0].is_some()).then_some(())
+            digests
+                .windows(2)
+                .all(|pair| pair[0] == pair[1] && pair[0].is_some())
+                .then_some(())
         });
     }
 }
