@@ -63,7 +63,7 @@ pub const OF_NETWORK: [Fault; 8] = [
 
 impl Fault {
     /// Whether a quorum stays, so that somebody should lead soon.
-    fn leaves_a_quorum(self) -> bool {
+    pub fn leaves_a_quorum(self) -> bool {
         self != Fault::KillAll
     }
 }
@@ -75,34 +75,37 @@ pub struct Nemesis<'run> {
     pub seed: Seed,
     /// A small disk below the last node.
     pub disk: Option<&'run Path>,
-    pub faults: usize,
-    /// Times without a quorum, in microseconds of the run.
-    pub without_quorum: Vec<(i64, i64)>,
-    pub checkpoints_taken: u64,
+    /// What was done when, in microseconds of the run.
+    pub struck: Vec<(Fault, i64, i64)>,
+    pub checkpoints_taken: usize,
+    pub taken_before: [usize; 3],
 }
 
 impl Nemesis<'_> {
     /// One fault, from its beginning until all nodes serve again.
     pub fn strike(&mut self, fault: Fault, hold: Duration) {
         let begun = self.run.now_us();
-        let node = self.bring_about(fault);
+        let leader = self.cluster.leader();
+        let node = self.bring_about(fault, leader);
         std::thread::sleep(hold + Duration::from_millis(self.seed.below(400) as u64));
         self.mend(fault, node);
         self.cluster.wait_for_all(self.cluster.count());
-        self.faults += 1;
-        if !fault.leaves_a_quorum() {
-            self.without_quorum.push((begun, self.run.now_us()));
+        self.struck.push((fault, begun, self.run.now_us()));
+        for node in 0..self.cluster.count() {
+            let said = self.cluster.said(node);
+            let taken = said
+                .matches("replaced by another node's checkpoint")
+                .count();
+            // A node that is started anew begins to count from none.
+            self.checkpoints_taken += taken.saturating_sub(self.taken_before[node]);
+            self.taken_before[node] = taken;
         }
-        let nodes = 0..self.cluster.count();
-        let taken = nodes.map(|node| self.cluster.number(node, "raft_snapshots_taken"));
-        self.checkpoints_taken = self.checkpoints_taken.max(taken.sum());
         let took_ms = (self.run.now_us() - begun) / 1000;
-        eprintln!("{fault:?} of node {node}: {took_ms} ms");
+        eprintln!("{fault:?} of node {node} (leader {leader}): {took_ms} ms");
     }
 
     /// Answers which node it met.
-    fn bring_about(&mut self, fault: Fault) -> usize {
-        let leader = self.cluster.leader();
+    fn bring_about(&mut self, fault: Fault, leader: usize) -> usize {
         let follower = self.cluster.follower();
         let other = self.cluster.count() - leader - follower;
         let cluster = &mut self.cluster;

@@ -137,10 +137,9 @@ impl Cluster {
 
     pub fn entrance(&self, node: usize) -> Entrance {
         let seat = &self.seats[node];
-        let host = seat.host.parse().expect("an address");
         Entrance {
             namespace: seat.namespace.clone(),
-            address: SocketAddr::new(host, seat.port),
+            address: SocketAddr::from(([127, 0, 0, 1], seat.port)),
         }
     }
 
@@ -161,7 +160,11 @@ impl Cluster {
         let core = (node % cpus).to_string();
         let seat = &mut self.seats[node];
         assert!(seat.node.is_none(), "node {node} runs");
-        let mut all = vec!["--bind", &seat.host, "--cores", &cores];
+        let mut all = vec!["--cores", &cores];
+        if self.network.is_some() {
+            // Peers come from elsewhere, clients from beside it.
+            all.extend(["--bind", &seat.host, "127.0.0.1"]);
+        }
         if self.cores == 1 {
             // Each alone would take the first.
             all.extend(["--core-list", &core]);
