@@ -193,7 +193,8 @@ fn suffer(
     judge(name, &nemesis, seen);
 }
 
-/// One kind of fault again and again: `QUORATE_FAULT=MuteLeader`, as it is written in `nemesis`.
+/// One kind of fault again and again: `QUORATE_FAULT=MuteLeader`, as it is written in `nemesis`,
+/// each time for `QUORATE_FAULT_MS`.
 #[test]
 #[ignore = "for one who looks at one kind of fault"]
 fn one_kind() {
@@ -205,9 +206,11 @@ fn one_kind() {
     let Some(cluster) = Cluster::apart(3, 1, &SMALL) else {
         return;
     };
+    let hold_ms = std::env::var("QUORATE_FAULT_MS").ok();
+    let hold_ms = hold_ms.and_then(|ms| ms.parse().ok()).unwrap_or(3000);
     suffer("one kind", cluster, None, |nemesis| {
         for _ in 0..6 {
-            nemesis.strike(fault, Duration::from_millis(3000));
+            nemesis.strike(fault, Duration::from_millis(hold_ms));
         }
     });
 }

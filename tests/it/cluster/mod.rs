@@ -12,8 +12,11 @@
 
 mod client;
 mod commands;
+mod failover;
 mod faults;
+mod heartbeats;
 mod ledger;
+mod minority;
 mod nemesis;
 mod registers;
 mod start;
