@@ -1,23 +1,25 @@
 //! Changes of the cluster, carried out on the Raft core of the node that leads.
 
 use crate::address::NodeAddress;
+use crate::error::Unavailable;
 use crate::raft::{ChangeError, Group, Member, MemberState};
 use crate::resp::Error;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, NotChanged};
 use super::cluster_view::{Change, MemberName};
 
 /// Carries out a change and answers once it is committed.
 ///
 /// # Errors
 /// Why it was not made, or that nobody knows, code word included.
-pub(super) async fn change(cluster: &Cluster, change: Change) -> Result<(), Error> {
+pub(super) async fn change(cluster: &Cluster, change: Change) -> Result<(), NotChanged> {
     let group = &cluster.relay.group;
-    let id_of = |name: &MemberName| id_of(&group.state().members, name);
+    let id_of =
+        |name: &MemberName| id_of(&group.state().members, name).map_err(NotChanged::Refused);
     let made = match &change {
         Change::AddPeer { address, learner } => {
-            let member = introduced(cluster, address).await?;
-            take_in(group, member, *learner).await
+            let member = introduced(cluster, address).await;
+            take_in(group, member.map_err(NotChanged::Refused)?, *learner).await
         }
         Change::Remove(name) => group.remove(id_of(name)?).await,
         Change::Promote(name) => group.promote(id_of(name)?).await,
@@ -27,7 +29,10 @@ pub(super) async fn change(cluster: &Cluster, change: Change) -> Result<(), Erro
             group.transfer(to).await.map(drop)
         }
     };
-    made.map_err(|error| Error::new(error.to_string()))
+    made.map_err(|error| match error {
+        ChangeError::Unavailable(Unavailable::NotLeader { .. }) => NotChanged::Elsewhere,
+        error => NotChanged::Refused(Error::new(error.to_string())),
+    })
 }
 
 /// Asks the node at an address who it is. One that belongs to another cluster stays there.

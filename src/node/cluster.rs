@@ -49,6 +49,19 @@ const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
 /// How often it says in the log that it still waits.
 const TELL_EVERY: u32 = 50;
 
+/// How often a change of the cluster is asked of whoever leads, and the pause between: a new leader
+/// is known within an election or two.
+const CHANGE_TRIES_MAX: usize = 50;
+const CHANGE_AGAIN: Duration = Duration::from_millis(100);
+
+/// Why a change of the cluster was not made.
+pub(super) enum NotChanged {
+    /// Another node leads by now.
+    Elsewhere,
+    /// For whoever asked.
+    Refused(Error),
+}
+
 /// How a node begins that has no log yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Beginning {
@@ -336,20 +349,36 @@ impl Cluster {
         }
     }
 
-    /// Carries out `change`, the words behind `RAFT`, here or on the leader.
+    /// Carries out `change`, the words behind `RAFT`, here or on the leader. A leader that is to go
+    /// hands over first: then on the one that follows it.
     ///
     /// # Errors
     /// Why it was not made, for whoever asked.
     pub async fn change(&self, change: &str) -> Result<(), Error> {
-        let refused = |why: String| Error::new(format!("ERR {why}"));
+        for _ in 0..CHANGE_TRIES_MAX {
+            match self.try_change(change).await {
+                Ok(()) => return Ok(()),
+                Err(NotChanged::Refused(error)) => return Err(error),
+                Err(NotChanged::Elsewhere) => {}
+            }
+            rt::sleep(CHANGE_AGAIN).await;
+        }
+        Err(Error::fixed("TRYAGAIN the leader has changed"))
+    }
+
+    async fn try_change(&self, change: &str) -> Result<(), NotChanged> {
+        let refused = |why: String| NotChanged::Refused(Error::new(why));
         let group = &self.relay.group;
         if group.is_leader() {
-            return super::change::change(self, change.parse().map_err(refused)?).await;
+            let change = change
+                .parse()
+                .map_err(|why| refused(format!("ERR {why}")))?;
+            return super::change::change(self, change).await;
         }
         let leader = group
             .leader()
             .and_then(|leader| leader.address.parse().ok());
-        let nobody = || Error::new(Unavailable::NoLeader.to_string());
+        let nobody = || refused(Unavailable::NoLeader.to_string());
         let leader: NodeAddress = leader.ok_or_else(nobody)?;
         let mut request = BytesMut::new();
         request.put_u8(CHANGE);
@@ -357,14 +386,14 @@ impl Cluster {
         let answer = self.relay.transport.call(&leader, request.freeze()).await;
         let answer = answer.map_err(|error| match error {
             CallError::NotSent(why) => {
-                Error::new(format!("CLUSTERDOWN the leader cannot be reached: {why}"))
+                refused(format!("CLUSTERDOWN the leader cannot be reached: {why}"))
             }
-            other => Error::new(format!("UNCERTAIN the leader did not answer: {other}")),
+            other => refused(format!("UNCERTAIN the leader did not answer: {other}")),
         })?;
         match (relay::done(&answer), relay::text_of(&answer)) {
             (Some(_), _) => Ok(()),
-            (None, Some(why)) => Err(Error::new(why)),
-            (None, None) => Err(Error::fixed("TRYAGAIN the leader has changed")),
+            (None, Some(why)) => Err(refused(why)),
+            (None, None) => Err(NotChanged::Elsewhere),
         }
     }
 
@@ -415,9 +444,10 @@ impl PeerHandler for Answering {
                 if !cluster.relay.group.is_leader() {
                     return Ok(relay::not_leader(None));
                 }
-                Ok(match cluster.change(&words).await {
+                Ok(match cluster.try_change(&words).await {
                     Ok(()) => relay::ok(),
-                    Err(error) => relay::text(&error.0),
+                    Err(NotChanged::Elsewhere) => relay::not_leader(None),
+                    Err(NotChanged::Refused(error)) => relay::text(&error.0),
                 })
             }),
             _ => {

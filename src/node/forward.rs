@@ -208,6 +208,27 @@ impl State {
         }
     }
 
+    /// There is a newer term: nobody waits any longer for a leader of the one before, which may be
+    /// hung and answer its calls late or never. What was sent to it is decided by the first entry
+    /// of a newer term, reads ask anew.
+    pub(super) fn leave_term(&mut self) {
+        let unsent = match std::mem::replace(&mut self.forward, Forwarding::Idle) {
+            Forwarding::Ready(forward) => Some(forward.call),
+            Forwarding::Idle | Forwarding::Sent(_) => None,
+        };
+        for item in self.queue.iter_mut() {
+            if let Way::Forwarded { call, term } = item.way {
+                match unsent == Some(call) {
+                    true => item.wait_again(),
+                    false => item.way = Way::Lost { term },
+                }
+            }
+        }
+        if let Some((round, _)) = self.round.take() {
+            self.queue.end_round(round, None);
+        }
+    }
+
     pub(super) fn refuse_foreign(&mut self) {
         for foreign in self.foreign.drain(..) {
             foreign.answer.end(Err(Unavailable::NoLeader));

@@ -334,6 +334,9 @@ impl State {
 
     pub(super) fn look(&mut self, standing: Standing) {
         if self.standing != standing {
+            if standing.term > self.standing.term {
+                self.leave_term();
+            }
             self.standing = standing;
             self.fresh = true;
             self.forward_after_ms = 0;

@@ -10,6 +10,7 @@ use crate::log::Position;
 use crate::shard::Local;
 
 use super::entry::{self, HEAD_BYTES};
+use super::forward::Forwarded;
 use super::message::Submission;
 use super::sequencer::{Outgoing, State};
 use super::standing::{Proposer, Seat, Standing};
@@ -140,4 +141,41 @@ fn what_a_checkpoint_may_hold_is_uncertain() {
             .map(|(_, range)| payload[range.clone()].to_vec())
             .eq([written(16)])
     );
+}
+
+/// A leader that hangs answers no call; its successor is asked at once, and what the hung one may
+/// have logged is known by its successor's first entry.
+#[test]
+fn nobody_waits_for_a_leader_of_an_older_term() {
+    let mut state = State::new(7);
+    let follower = |term, leader| Standing {
+        term,
+        seat: Seat::Follower { leader },
+    };
+    state.look(follower(1, 8));
+    state.submit(batch(8), 1);
+    state.prepare_forward(1);
+    let hung = state.take_forward().unwrap();
+    state.submit(batch(1), 1);
+    let asked = state.take_round(1).unwrap();
+    state.look(follower(2, 9));
+    // Not yet: it may be in the log.
+    state.prepare_forward(2);
+    assert!(state.take_forward().is_none());
+    assert!(state.take_round(2).is_some_and(|round| round != asked));
+    state.skipped(Position {
+        term: 2,
+        leader: 9,
+        index: 1,
+    });
+    state.prepare_forward(3);
+    let again = state.take_forward().unwrap();
+    assert_eq!((again.leader, again.term), (9, 2));
+    assert_eq!(entry::parts(&again.batches).unwrap().len(), 1);
+    // What the hung one says late changes nothing.
+    state.forward_ended(hung.call, &Forwarded::Unknown, 4);
+    state.round_ended(asked, Some(1), 4);
+    state.prepare_forward(100);
+    assert!(state.take_forward().is_none());
+    assert!(state.outgoing.is_empty());
 }

@@ -8,6 +8,7 @@
 mod kit;
 
 mod clients;
+mod cluster;
 mod cluster_commands;
 mod cluster_levels;
 mod connections;

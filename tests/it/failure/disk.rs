@@ -8,7 +8,7 @@ use super::{ARGS, check, check_restarted, is_root, set_until_refused};
 use crate::kit::{Node, Value, free_port, ok, run_to_end};
 
 /// Something mounted below a directory of the test.
-struct Mounted {
+pub struct Mounted {
     place: PathBuf,
     _directory: tempfile::TempDir,
     /// What it lies on.
@@ -26,7 +26,7 @@ fn path(place: &Path) -> &str {
 
 impl Mounted {
     /// A file system in memory of so many KiB; none where that is not allowed.
-    fn memory(kib: usize) -> Option<Mounted> {
+    pub fn memory(kib: usize) -> Option<Mounted> {
         let directory = tempfile::tempdir().expect("a directory");
         let place = directory.path().to_path_buf();
         let size = format!("size={kib}k");
@@ -68,7 +68,11 @@ impl Mounted {
         assert!(run("mount", &["-o", &options, path(&self.place)]));
     }
 
-    fn data(&self) -> PathBuf {
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    pub fn data(&self) -> PathBuf {
         self.place.join("data")
     }
 }

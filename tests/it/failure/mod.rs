@@ -5,6 +5,8 @@ mod disk;
 mod kernel;
 mod start;
 
+pub use disk::Mounted;
+
 use std::path::Path;
 
 use crate::kit::{Connection, Node, Value, bulk, ok};
@@ -13,7 +15,7 @@ use crate::kit::{Connection, Node, Value, bulk, ok};
 const ARGS: [&str; 4] = ["--cores", "1", "--log-segment-size", "1mb"];
 
 /// Whether the test may mount, change users and the like; says so where it may not.
-fn is_root(test: &str) -> bool {
+pub fn is_root(test: &str) -> bool {
     // SAFETY: geteuid only reads.
     let root = unsafe { libc::geteuid() } == 0;
     if !root {

@@ -23,7 +23,11 @@ pub fn encode<A: AsRef<[u8]>>(args: &[A], out: &mut Vec<u8>) {
 impl Connection {
     /// Connects to a node of this machine. No reply may take longer than `patience`.
     pub fn open(port: u16, patience: Duration) -> io::Result<Connection> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Connection::over(TcpStream::connect(("127.0.0.1", port))?, patience)
+    }
+
+    /// Takes a stream for a connection.
+    pub fn over(stream: TcpStream, patience: Duration) -> io::Result<Connection> {
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
         stream.set_nodelay(true)?;

@@ -5,12 +5,16 @@
 //!   is shown when its test fails.
 //! - Everything that waits has a deadline.
 
+mod cluster;
 mod link;
+mod network;
 mod node;
 mod server;
 mod wire;
 
+pub use cluster::{Cluster, Entrance, SMALL};
 pub use link::{Connection, encode};
+pub use network::Way;
 pub use node::{Ended, Node, run_to_end};
 pub use server::{Server, free_port, program};
 pub use wire::{Value, Wire, bulk, command, error, integer, ok};

@@ -82,6 +82,18 @@ impl Node {
         Node::spawn(command, port, output)
     }
 
+    /// As [`Node::start`], on this port, and with what `prepare` adds to the command.
+    pub fn start_at(
+        port: u16,
+        directory: &Path,
+        args: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Node {
+        let (mut command, output) = command(program(), &arguments(directory, port, args));
+        prepare(&mut command);
+        Node::spawn(command, port, output)
+    }
+
     fn spawn(mut command: Command, port: u16, output: PathBuf) -> Node {
         let child = command.spawn().expect("the binary starts");
         Node {
@@ -155,7 +167,7 @@ impl Node {
         ended.output
     }
 
-    fn signal(&self, signal: i32) {
+    pub fn signal(&self, signal: i32) {
         // SAFETY: the process is our child and was not waited for, so the id is still its own.
         unsafe { libc::kill(self.child.id() as i32, signal) };
     }

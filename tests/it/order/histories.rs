@@ -1,11 +1,11 @@
 //! Transactions over several shards under many connections: strictly serializable, as `adya`
 //! checks it.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use adya::{History, Opts, Report, Valid, Workload};
+use adya::{Valid, Workload};
 
+use super::history::{Event, Kind, Part, Recorder, check};
 use super::on_each_layout;
 use super::seed::Seed;
 use crate::kit::{Server, Value, Wire};
@@ -23,89 +23,6 @@ const GENERATION: u64 = 60;
 /// the square of it.
 const TRANSACTIONS_MAX: u64 = 2500;
 
-/// A part of a transaction, with what came back.
-#[derive(Clone, Debug, PartialEq)]
-enum Part {
-    Append(u64, u64),
-    Write(u64, u64),
-    List(u64, Vec<u64>),
-    Read(u64, Option<u64>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Invoke,
-    Ok,
-    Fail,
-}
-
-#[derive(Clone, Debug)]
-struct Event {
-    process: u64,
-    kind: Kind,
-    parts: Vec<Part>,
-}
-
-/// What happened, in the order of real time: an invocation is noted before its request is sent, a
-/// completion when its reply is there.
-#[derive(Default)]
-struct Recorder(Mutex<Vec<Event>>);
-
-impl Recorder {
-    fn note(&self, process: u64, kind: Kind, parts: &[Part]) {
-        self.0.lock().unwrap().push(Event {
-            process,
-            kind,
-            parts: parts.to_vec(),
-        });
-    }
-
-    fn transactions(&self) -> u64 {
-        self.0.lock().unwrap().len() as u64 / 2
-    }
-}
-
-/// As adya reads it: a line for each event.
-fn lines(events: &[Event]) -> String {
-    let part = |part: &Part, kind: Kind| match part {
-        Part::Append(key, value) => format!("[\"append\",{key},{value}]"),
-        Part::Write(key, value) => format!("[\"w\",{key},{value}]"),
-        Part::List(key, _) | Part::Read(key, _) if kind != Kind::Ok => {
-            format!("[\"r\",{key},null]")
-        }
-        Part::List(key, values) => format!("[\"r\",{key},{values:?}]"),
-        Part::Read(key, None) => format!("[\"r\",{key},null]"),
-        Part::Read(key, Some(value)) => format!("[\"r\",{key},{value}]"),
-    };
-    let line = |(index, event): (usize, &Event)| {
-        let parts: Vec<String> = event
-            .parts
-            .iter()
-            .map(|one| part(one, event.kind))
-            .collect();
-        let kind = format!("{:?}", event.kind).to_lowercase();
-        format!(
-            "{{\"type\":\"{kind}\",\"f\":\"txn\",\"process\":{},\"index\":{index},\"value\":[{}]}}\n",
-            event.process,
-            parts.join(",")
-        )
-    };
-    events.iter().enumerate().map(line).collect()
-}
-
-fn check(events: &[Event], workload: Workload) -> Report {
-    let history = History::from_json(&lines(events)).expect("our own lines");
-    let options = Opts {
-        timeout: Duration::from_secs(20),
-        // Every key is a register that one command reads or writes at a time: `registers` holds
-        // the server to that.
-        linearizable_keys: true,
-        wfr_keys: false,
-        ..Opts::default()
-    };
-    adya::check(&history, workload, &options)
-}
-
 fn expect_valid(events: &[Event], workload: Workload) {
     let report = check(events, workload);
     assert_eq!(
@@ -122,31 +39,11 @@ fn expect_refusal(events: &[Event], workload: Workload, what: &str) {
     assert_eq!(report.valid, Valid::False, "{what} went unseen");
 }
 
-fn number(value: &Value) -> u64 {
-    value.text().parse().expect("a number that we wrote")
-}
-
-fn numbers(value: &Value) -> Vec<u64> {
-    value.elements().iter().map(number).collect()
-}
-
 /// Does a transaction's parts, the last one's reply last. `None` where what it watched was changed.
 fn run(wire: &mut Wire, parts: &[Part], seed: &mut Seed) -> Option<Vec<Part>> {
-    let words = |part: &Part| match part {
-        Part::Append(key, value) => format!("RPUSH list:{key} {value}"),
-        Part::List(key, _) => format!("LRANGE list:{key} 0 -1"),
-        Part::Write(key, value) => format!("SET text:{key} {value}"),
-        Part::Read(key, _) => format!("GET text:{key}"),
-    };
-    let came = |part: &Part, reply: &Value| match part {
-        Part::List(key, _) => Part::List(*key, numbers(reply)),
-        Part::Read(key, _) if *reply == Value::Nil => Part::Read(*key, None),
-        Part::Read(key, _) => Part::Read(*key, Some(number(reply))),
-        part => part.clone(),
-    };
     if let [part] = parts {
-        let reply = wire.run(&words(part));
-        return Some(vec![came(part, &reply)]);
+        let reply = wire.run(&part.words());
+        return Some(vec![part.with(&reply)]);
     }
     // Read beforehand, and the rest only if that still holds.
     let watched = match parts[0] {
@@ -156,13 +53,13 @@ fn run(wire: &mut Wire, parts: &[Part], seed: &mut Seed) -> Option<Vec<Part>> {
     let (mut done, mut rest) = (Vec::new(), parts);
     if let Some(key) = watched {
         wire.run(&format!("WATCH list:{key}"));
-        let reply = wire.run(&words(&parts[0]));
-        done.push(came(&parts[0], &reply));
+        let reply = wire.run(&parts[0].words());
+        done.push(parts[0].with(&reply));
         rest = &parts[1..];
     }
     wire.run("MULTI");
     for part in rest {
-        wire.run(&words(part));
+        wire.run(&part.words());
     }
     match wire.run("EXEC") {
         Value::Nil => None,
@@ -170,7 +67,7 @@ fn run(wire: &mut Wire, parts: &[Part], seed: &mut Seed) -> Option<Vec<Part>> {
             done.extend(
                 rest.iter()
                     .zip(&replies)
-                    .map(|(part, reply)| came(part, reply)),
+                    .map(|(part, reply)| part.with(reply)),
             );
             Some(done)
         }
@@ -195,11 +92,7 @@ fn run_many(wire: &mut Wire, parts: &[Part]) -> Vec<Part> {
         Value::Array(replies) => parts
             .iter()
             .zip(&replies)
-            .map(|(part, reply)| match (part, reply) {
-                (Part::Read(key, _), Value::Nil) => Part::Read(*key, None),
-                (Part::Read(key, _), reply) => Part::Read(*key, Some(number(reply))),
-                _ => unreachable!("MGET reads"),
-            })
+            .map(|(part, reply)| part.with(reply))
             .collect(),
         _ => parts.to_vec(),
     }
@@ -263,7 +156,7 @@ fn record(server: &Server, workload: Workload, length: Duration) -> Vec<Event> {
             scope.spawn(move || act(server, process, workload, recorder, end));
         }
     });
-    recorder.0.into_inner().unwrap()
+    recorder.into_events()
 }
 
 /// Place of the invocation that belongs to the completion at `at`.

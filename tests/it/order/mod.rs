@@ -4,16 +4,17 @@
 //! - `session`: what belongs to a connection stays in its place, and nothing is lost by a restart.
 //! - `registers`: single keys under many connections are linearizable (checked by `porcupine`).
 //! - `histories`: transactions over several shards under many connections are strictly
-//!   serializable (checked by `adya`).
+//!   serializable (checked by `adya`, of which `history` has the language).
 //!
 //! Each also shows that its checker bites: a history into which a stale read or half a transaction
 //! was written is refused.
 
 mod histories;
+pub mod history;
 mod model;
 mod pipeline;
 mod registers;
-mod seed;
+pub mod seed;
 mod session;
 
 use crate::kit::Server;

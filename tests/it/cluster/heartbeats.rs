@@ -1,0 +1,112 @@
+//! Under all the load that there is, nobody stands for election without a reason.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::kit::{Cluster, Entrance, encode, ok};
+
+/// Connections beside each node, and requests that each has on its way.
+const CONNECTIONS: usize = 8;
+const PIPELINE: usize = 16;
+
+/// Bytes of data that a checkpoint has at the least.
+const DATA_BYTES: usize = 48 << 20;
+const VALUE_BYTES: usize = 16 * 1024;
+
+/// Loads a node as much as it can bear, until it is over.
+fn load(entrance: Entrance, number: usize, done: &AtomicU64, ending: &AtomicBool) {
+    let Ok(mut connection) = entrance.open(Duration::from_secs(30)) else {
+        return;
+    };
+    let value = "x".repeat(100);
+    let mut step = 0;
+    while !ending.load(Ordering::SeqCst) {
+        let mut bytes = Vec::new();
+        for _ in 0..PIPELINE {
+            step += 1;
+            let key = format!("load:{}", (step * 7919 + number * 31) % 20_000);
+            match step % 2 {
+                0 => encode(&["SET", &key, &value], &mut bytes),
+                _ => encode(&["GET", &key], &mut bytes),
+            }
+        }
+        if connection.send(&bytes).is_err() {
+            return;
+        }
+        for _ in 0..PIPELINE {
+            if connection.reply().is_err() {
+                return;
+            }
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn fill(cluster: &Cluster, node: usize) {
+    let value = "y".repeat(VALUE_BYTES);
+    let mut connection = cluster.connect(node);
+    for key in 0..DATA_BYTES / VALUE_BYTES {
+        let set = connection.call(&["SET", &format!("data:{key}"), &value]);
+        assert_eq!(set.expect("a reply"), ok());
+    }
+}
+
+/// Full load through all nodes, one checkpoint after another, and a node that is wiped and given
+/// a checkpoint again and again: for so long the term stays.
+fn stays_calm(length: Duration) {
+    let mut cluster = Cluster::together(3, 1, &["--checkpoint-log-size", "16mb"]);
+    cluster.begin(3);
+    let (leader, follower) = (cluster.leader(), cluster.follower());
+    fill(&cluster, leader);
+    let term = cluster.number(leader, "raft_term");
+    let (done, ending) = (AtomicU64::new(0), AtomicBool::new(false));
+    let begun = Instant::now();
+    let (mut rejoined, mut checkpoints) = (0, 0);
+    std::thread::scope(|scope| {
+        for node in (0..3).filter(|node| *node != follower) {
+            for number in 0..CONNECTIONS {
+                let entrance = cluster.entrance(node);
+                let (done, ending) = (&done, &ending);
+                scope.spawn(move || load(entrance, node * 100 + number, done, ending));
+            }
+        }
+        while begun.elapsed() < length {
+            cluster.kill(follower);
+            cluster.wipe(follower);
+            cluster.start(follower, &["--join", &cluster.address(leader)]);
+            let saving = cluster.ask(leader, "BGSAVE");
+            checkpoints += usize::from(saving.is_some());
+            cluster.wait_for_all(3);
+            rejoined += 1;
+        }
+        ending.store(true, Ordering::SeqCst);
+    });
+    let taken = cluster
+        .said(follower)
+        .matches("replaced by another node's checkpoint")
+        .count();
+    eprintln!(
+        "{} requests in {:?}, {rejoined} times a node was wiped and came back, {checkpoints} \
+         checkpoints asked for; term {term} became {}",
+        done.load(Ordering::Relaxed),
+        begun.elapsed(),
+        cluster.number(leader, "raft_term"),
+    );
+    assert!(taken > 0, "no checkpoint was sent");
+    assert_eq!(cluster.leader(), leader, "another leads");
+    for node in 0..3 {
+        assert_eq!(cluster.number(node, "raft_term"), term, "node {node}");
+    }
+    cluster.expect_equal_digests();
+}
+
+#[test]
+fn full_load_elects_nobody() {
+    stays_calm(Duration::from_secs(30));
+}
+
+#[test]
+#[ignore = "takes five minutes"]
+fn full_load_elects_nobody_for_long() {
+    stays_calm(Duration::from_secs(300));
+}

@@ -1,0 +1,161 @@
+//! What is left of a cluster without a quorum, and who is refused.
+
+use std::time::{Duration, Instant};
+
+use crate::kit::{Cluster, Connection, Value, bulk, ok};
+
+/// Within which a node without a quorum must say so: its patience with a leader that does not
+/// answer, and some for a crowded machine.
+const REFUSAL_MAX: Duration = Duration::from_secs(10);
+
+/// What a node answers, within [`REFUSAL_MAX`].
+fn asked(connection: &mut Connection, line: &str) -> Value {
+    let begun = Instant::now();
+    let reply = connection.ask(line);
+    let took = begun.elapsed();
+    assert!(took < REFUSAL_MAX, "{line}: {reply:?} after {took:?}");
+    reply
+}
+
+fn is_error(reply: &Value, codes: &[&str]) -> bool {
+    let code = |text: &str| text.split(' ').next().unwrap_or_default().to_string();
+    matches!(reply, Value::Error(text) if codes.contains(&code(text).as_str()))
+}
+
+/// A node that is cut off refuses, and reads what it has for those who do not mind.
+fn expect_refusals(connection: &mut Connection, name: &str) {
+    // The first may have been on its way.
+    let first = asked(connection, "SET cut 1");
+    assert!(
+        is_error(&first, &["UNCERTAIN", "CLUSTERDOWN"]),
+        "{name}: {first:?}"
+    );
+    for line in [
+        "SET cut 2",
+        "GET known",
+        "WITH CONSISTENCY linearizable GET known",
+        "MGET known other",
+    ] {
+        let refused = asked(connection, line);
+        assert!(
+            is_error(&refused, &["CLUSTERDOWN"]),
+            "{name}: {line}: {refused:?}"
+        );
+    }
+    asked(connection, "MULTI");
+    asked(connection, "SET cut 3");
+    let refused = asked(connection, "EXEC");
+    assert!(
+        is_error(&refused, &["CLUSTERDOWN"]),
+        "{name}: EXEC: {refused:?}"
+    );
+    // At once, and as often as one likes.
+    let begun = Instant::now();
+    for _ in 0..100 {
+        let stale = connection.ask("WITH CONSISTENCY stale GET known");
+        assert_eq!(stale, bulk("yes"), "{name}");
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{name}: {:?}",
+        begun.elapsed()
+    );
+    // What bounded promises cannot be had any more.
+    let bounded = asked(connection, "WITH CONSISTENCY bounded 100 GET known");
+    assert!(is_error(&bounded, &["CLUSTERDOWN"]), "{name}: {bounded:?}");
+    let info = asked(connection, "CLUSTER INFO").text();
+    assert!(info.contains("cluster_state:fail"), "{name}: {info}");
+}
+
+#[test]
+fn a_minority_refuses_and_the_majority_goes_on() {
+    let Some(mut cluster) = Cluster::apart(3, 1, &[]) else {
+        return;
+    };
+    cluster.begin(3);
+    let (leader, follower) = (cluster.leader(), cluster.follower());
+    assert_eq!(cluster.connect(follower).ask("SET known yes"), ok());
+    for (name, cut_off) in [("the leader", leader), ("a follower", usize::MAX)] {
+        let cut_off = cut_off.min(cluster.follower());
+        let rest = (cut_off + 1) % 3;
+        let mut inside = cluster.connect(cut_off);
+        let mut outside = cluster.connect(rest);
+        assert_eq!(inside.ask("SET shared 1"), ok());
+        cluster.network().isolate(cut_off);
+        expect_refusals(&mut inside, name);
+        cluster.await_some("the majority writes", |cluster| {
+            (cluster.ask(rest, "SET shared 2") == Some(ok())).then_some(())
+        });
+        assert_eq!(outside.ask("GET shared"), bulk("2"));
+        // Whoever asks for stale reads has them.
+        let stale = inside.ask("WITH CONSISTENCY stale GET shared");
+        assert_eq!(stale, bulk("1"), "{name}");
+        cluster.network().heal();
+        cluster.wait_for_all(3);
+        assert_eq!(inside.ask("GET shared"), bulk("2"), "{name}");
+        // What was refused for certain did not happen.
+        let cut = inside.ask("GET cut");
+        assert!(cut == Value::Nil || cut == bulk("1"), "{name}: {cut:?}");
+        assert_eq!(
+            inside.ask("DEL cut").int().min(1),
+            i64::from(cut != Value::Nil)
+        );
+        cluster.expect_equal_digests();
+    }
+}
+
+#[test]
+fn the_last_one_standing_refuses() {
+    let mut cluster = Cluster::together(3, 1, &[]);
+    cluster.begin(3);
+    let leader = cluster.leader();
+    let mut connection = cluster.connect(leader);
+    assert_eq!(connection.ask("SET known yes"), ok());
+    for node in (0..3).filter(|node| *node != leader) {
+        cluster.kill(node);
+    }
+    expect_refusals(&mut connection, "the last one");
+    for node in (0..3).filter(|node| *node != leader) {
+        cluster.start(node, &[]);
+    }
+    cluster.wait_for_all(3);
+    assert_eq!(connection.ask("GET known"), bulk("yes"));
+    assert_eq!(connection.ask("SET known still"), ok());
+}
+
+#[test]
+fn another_secret_is_no_admission() {
+    let mut cluster = Cluster::together(4, 1, &[]);
+    let peers = (0..3).map(|node| cluster.address(node));
+    let peers = peers.collect::<Vec<_>>().join(",");
+    for node in 0..3 {
+        let args = [
+            "--cluster-peers",
+            &peers,
+            "--expect",
+            "3",
+            "--cluster-secret",
+            "right",
+        ];
+        cluster.start(node, &args);
+    }
+    cluster.wait_for_all(3);
+    let member = cluster.address(cluster.leader());
+    for secret in ["wrong", ""] {
+        cluster.start(3, &["--join", &member, "--cluster-secret", secret]);
+        cluster.connect(3);
+        std::thread::sleep(Duration::from_millis(1500));
+        assert_eq!(cluster.field(3, "raft_voters"), "", "{secret:?}");
+        let refused = asked(&mut cluster.connect(3), "SET a 1");
+        assert!(is_error(&refused, &["CLUSTERDOWN"]), "{refused:?}");
+        cluster.stop(3);
+        cluster.wipe(3);
+    }
+    // The others have seen it, and went on.
+    let dropped = (0..3).map(|node| cluster.number(node, "raft_strangers_dropped"));
+    assert!(dropped.sum::<u64>() > 0, "nobody counted the strangers");
+    assert_eq!(cluster.connect(0).ask("SET a 1"), ok());
+    cluster.start(3, &["--join", &member, "--cluster-secret", "right"]);
+    cluster.wait_for_all(4);
+    assert_eq!(cluster.connect(3).ask("GET a"), bulk("1"));
+}
