@@ -229,9 +229,15 @@ impl Nemesis {
             let leader = self.cluster.leader(|_| true).await;
             let tag = self.tag_next;
             self.tag_next += 1;
-            if leader.outcome(tag).await.is_ok() {
+            let outcome = leader.outcome(tag).await;
+            if outcome.is_ok() {
                 break Bytes::from(format!("entry {tag}"));
             }
+            if leader.fate(tag).is_none() {
+                self.refused.push(tag);
+            }
+            assert!(Instant::now() < deadline, "nothing is taken: {outcome:?}");
+            Glommio::sleep(Duration::from_millis(5)).await;
         };
         let leader = self.cluster.leader(|_| true).await;
         until(|| {
@@ -283,6 +289,7 @@ fn nothing_acknowledged_is_lost_and_nothing_refused_happens() {
     let bound = |text: &str| text.parse::<u64>().expect("a seed");
     let (first, end) = bounds.map_or((1, 4), |(first, end)| (bound(first), bound(end)));
     for seed in first..end {
+        println!("seed {seed}");
         Glommio::run(
             async move {
                 let mut nemesis = Nemesis::start(seed).await;
