@@ -124,7 +124,7 @@ impl Seats {
         });
         self.given += 1;
         let seat = &mut self.seats[place as usize];
-        (seat.is_taken, seat.session) = (true, session);
+        (seat.is_taken, seat.session, seat.client.written) = (true, session, 0);
         seat.client.session = Session {
             id: self.given * self.cores as u64 + self.core as u64,
             protocol: Protocol::Resp3,

@@ -372,6 +372,13 @@ fn three_in_one_process() {
             assert_eq!(other.execute(["GET", "a"]).wait(), bytes(&text));
         }
     }
+    let all = nodes[1].execute(["INCR", "n"]).with(Durability::All);
+    assert_eq!(all.wait(), Ok(Reply::Int(1)));
+    let session = nodes[2].session().with(Durability::Low);
+    assert_eq!(session.execute(["INCR", "n"]).wait(), Ok(Reply::Int(2)));
+    let copies = session.execute(["WAIT", "2", "10000"]).wait();
+    assert_eq!(copies, Ok(Reply::Int(2)));
+    drop(session);
     let leader = nodes.iter().position(Node::is_leader).unwrap();
     let mut nodes = nodes;
     let stopped = nodes.remove(leader);
