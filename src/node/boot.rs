@@ -448,16 +448,10 @@ async fn start_raft(
         _ => Vec::new(),
     };
     let options = GroupOptions {
-        heartbeat_ms: config.cluster_heartbeat().as_millis() as u64,
-        election_ms_min: config.cluster_election().as_millis() as u64,
-        election_ms_max: 2 * config.cluster_election().as_millis() as u64,
         may_vote: !is_behind,
-        ..GroupOptions::member(own.id, first_voters)
+        ..group_options(config, own.id, first_voters)
     };
-    let transport = match &address {
-        Some(_) => Some(listen(config, own.id).await?),
-        None => None,
-    };
+    let transport = listen(config, own.id, address.is_some()).await?;
     let votes = Rc::new(Votes(meta.clone()));
     let group = Group::start(
         options,
@@ -508,7 +502,24 @@ async fn start_raft(
     Ok(raft)
 }
 
-async fn listen(config: &Config, node_id: u64) -> Result<Transport, Fatal> {
+fn group_options(config: &Config, node_id: u64, first_voters: Vec<Member>) -> GroupOptions {
+    GroupOptions {
+        heartbeat_ms: config.cluster_heartbeat().as_millis() as u64,
+        election_ms_min: config.cluster_election().as_millis() as u64,
+        election_ms_max: 2 * config.cluster_election().as_millis() as u64,
+        ..GroupOptions::member(node_id, first_voters)
+    }
+}
+
+/// Listens for peers, where the node is reached by them.
+async fn listen(
+    config: &Config,
+    node_id: u64,
+    is_reached: bool,
+) -> Result<Option<Transport>, Fatal> {
+    if !is_reached {
+        return Ok(None);
+    }
     let bind = config.bind();
     let host = bind
         .first()
@@ -518,7 +529,7 @@ async fn listen(config: &Config, node_id: u64) -> Result<Transport, Fatal> {
         "::*" => "::",
         host => host,
     };
-    Transport::listen(TransportOptions {
+    let transport = Transport::listen(TransportOptions {
         node_id,
         bind: bind.to_string(),
         peer_port: config.peer_port().unwrap_or_default(),
@@ -526,7 +537,8 @@ async fn listen(config: &Config, node_id: u64) -> Result<Transport, Fatal> {
         certificates: None,
         scratch: config.dir().to_path_buf(),
     })
-    .await
+    .await?;
+    Ok(Some(transport))
 }
 
 /// Set once the node may serve. One that is alone has to have applied all that its log holds; a

@@ -284,12 +284,12 @@ impl State {
 
 impl Sweep {
     fn due(&mut self, written_index: u64, last_index: u64, now_ms: u64) -> Option<OrderSlice> {
-        if let Some((_, asked_ms)) = self.asked
-            && now_ms.saturating_sub(asked_ms) < DIGEST_POINT_MS_MAX
-        {
-            return None;
-        }
-        if self.start == 0 {
+        if let Some((_, asked_ms)) = self.asked {
+            if now_ms.saturating_sub(asked_ms) < DIGEST_POINT_MS_MAX {
+                return None;
+            }
+            // The entry was lost: again.
+        } else if self.start == 0 {
             let idle = written_index <= self.began_index;
             if idle || now_ms.saturating_sub(self.began_ms) < DIGEST_SWEEP_MS_MIN {
                 return None;
@@ -312,5 +312,156 @@ impl Sweep {
         } else if us < DIGEST_SLICE_US / 4 {
             self.cuts = self.cuts.saturating_sub(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::Keyspace;
+
+    /// A digest of something that `what` names.
+    fn digest(what: &str) -> Digest {
+        let mut keyspace = Keyspace::new(1);
+        keyspace.db_mut(0).set_string(b"key", what.as_bytes(), 1);
+        keyspace.digest()
+    }
+
+    fn point(index: u64, what: &str) -> Point {
+        Point {
+            index,
+            slice: OrderSlice::WHOLE,
+            digest: digest(what),
+        }
+    }
+
+    fn told(name: &str, points: &[Point]) -> Told {
+        Told {
+            name: name.to_string(),
+            points: points.to_vec(),
+        }
+    }
+
+    /// A node with one shard that has these.
+    fn having(points: &[Point]) -> Digests {
+        let digests = Digests::new(1);
+        points.iter().for_each(|one| digests.take(*one, 1));
+        digests
+    }
+
+    #[test]
+    fn a_point_is_whole_when_every_shard_has_told() {
+        let digests = Digests::new(3);
+        for part in 0..3 {
+            assert!(!digests.begin_comparing(10_000));
+            // A later one may come first from some.
+            if part < 2 {
+                digests.take(point(9, "later"), 1);
+            }
+            digests.take(point(5, "part"), 1);
+        }
+        assert!(digests.begin_comparing(10_000));
+        let mut answer = BytesMut::new();
+        assert_eq!(
+            digests.answer(&digests.question(6)[1..], &mut answer),
+            Some(())
+        );
+        let points = points_of(&answer).unwrap();
+        let mut sum = Digest::default();
+        (0..3).for_each(|_| sum += digest("part"));
+        assert_eq!(points.len(), 1, "of the later one a part is missing");
+        assert_eq!((points[0].index, points[0].digest), (5, sum));
+        for cut in 1..answer.len() - 1 {
+            assert!(points_of(&answer[..cut]).is_none_or(|points| points.is_empty()));
+        }
+    }
+
+    #[test]
+    fn what_all_have_is_agreed_and_a_difference_stays_an_alarm() {
+        let own = [point(1, "a"), point(2, "b"), point(3, "c"), point(4, "d")];
+        let digests = having(&own);
+        digests.compared("one", &[]);
+        assert_eq!(digests.view(), DigestView::default());
+        // One node is behind and lacks what it missed; what nobody else has is not agreed.
+        let others = [told("two", &own[..3]), told("three", &own[1..2])];
+        digests.compared("one", &others);
+        let view = digests.view();
+        assert_eq!((view.agreed_index, view.mismatch), (Some(2), None));
+        let spoilt = [own[2], point(4, "x")];
+        digests.compared("one", &[told("two", &own), told("three", &spoilt)]);
+        let view = digests.view();
+        assert_eq!(view.agreed_index, Some(3));
+        let said = view.mismatch.unwrap();
+        let (good, bad) = (digest("d"), digest("x"));
+        assert_eq!(
+            said,
+            format!("at index 4: {good} on one, {good} on two, {bad} on three")
+        );
+        digests.compared("one", &[told("two", &own)]);
+        let view = digests.view();
+        assert_eq!(
+            (view.agreed_index, view.mismatch),
+            (Some(4), Some(said.clone()))
+        );
+        // The others are told with the next question.
+        let other = having(&own);
+        let question = digests.question(6);
+        assert_eq!(other.answer(&question[1..], &mut BytesMut::new()), Some(()));
+        let view = other.view();
+        assert_eq!((view.agreed_index, view.mismatch), (Some(4), Some(said)));
+        // Other versions are not compared.
+        assert_eq!(other.answer(&[9; 20], &mut BytesMut::new()), None);
+    }
+
+    #[test]
+    fn a_sweep_is_as_fine_as_its_time_and_rests_where_nothing_is_written() {
+        let digests = Digests::new(1);
+        let (mut now_ms, mut index) = (100_000, 10);
+        // Nothing was written.
+        assert_eq!(digests.due(0, 0, now_ms), None);
+        let sweep = |us: u64, now_ms: &mut u64, index: &mut u64| {
+            let (written, mut slices) = (*index, 0);
+            while slices < 100
+                && let Some(slice) = digests.due(written, *index, *now_ms)
+            {
+                assert_eq!(digests.due(written, *index, *now_ms), None, "one at a time");
+                (*index, slices) = (*index + 1, slices + 1);
+                let digest = Digest::default();
+                digests.take(
+                    Point {
+                        index: *index,
+                        slice,
+                        digest,
+                    },
+                    us,
+                );
+                *now_ms += 1;
+            }
+            slices
+        };
+        // Everything takes no time: coarser and coarser, down to one slice.
+        assert!(sweep(1, &mut now_ms, &mut index) > 10);
+        assert_eq!(digests.due(index, index, now_ms), None, "not so soon again");
+        now_ms += DIGEST_SWEEP_MS_MIN;
+        assert_eq!(sweep(1, &mut now_ms, &mut index), 1);
+        now_ms += DIGEST_SWEEP_MS_MIN;
+        assert_eq!(
+            digests.due(index - 1, index, now_ms),
+            None,
+            "nothing was written since"
+        );
+        // Slow ones are made finer.
+        index += 1;
+        assert_eq!(sweep(DIGEST_SLICE_US + 1, &mut now_ms, &mut index), 1);
+        now_ms += DIGEST_SWEEP_MS_MIN;
+        assert!(sweep(DIGEST_SLICE_US + 1, &mut now_ms, &mut index) > 1);
+        // One that was lost is asked for anew.
+        now_ms += DIGEST_SWEEP_MS_MIN;
+        let lost = digests.due(index, index, now_ms);
+        assert!(lost.is_some());
+        assert_eq!(
+            digests.due(index, index, now_ms + DIGEST_POINT_MS_MAX),
+            lost
+        );
     }
 }

@@ -34,6 +34,7 @@ mod digests;
 mod dispatch;
 mod engine;
 mod entry;
+mod forming;
 mod forward;
 mod front;
 mod gather;

@@ -31,17 +31,15 @@ use crate::clock;
 use crate::command::Rng;
 use crate::error::Unavailable;
 use crate::keyspace::OrderSlice;
-use crate::limits::{
-    BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX,
-};
+use crate::limits::{BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT};
 use crate::log::Position;
 use crate::rt::Parker;
 use crate::shard::{Delivery, Local, Part};
 
-use super::entry::{self, BatchName, EntryWriter, HEAD_BYTES};
+use super::entry;
 use super::forward::{Foreign, ForeignAnswer, Forwarding};
 use super::message::{Message, Submission};
-use super::queue::{Data, Item, Queue, Taker, Way};
+use super::queue::{Data, Item, Queue, Way};
 use super::standing::{Proposer, Seat, Standing};
 
 /// Batches in, deliveries out. Lives on the Raft core; the group's applier and the core's main
@@ -86,7 +84,7 @@ pub(super) struct State {
     /// Batches that were applied and whose replies wait for every voter, with their indexes.
     at_all: Vec<(u64, Arc<Local>)>,
     /// The digest that the next entry is to ask for.
-    digest_due: Option<OrderSlice>,
+    pub(super) digest_due: Option<OrderSlice>,
     /// Index of the last entry that had batches.
     written_index: u64,
     /// Batches sent to a leader; batches of other nodes that were proposed.
@@ -388,79 +386,6 @@ impl State {
             }
         }
         proposed
-    }
-
-    /// Makes an entry of batches that wait, up to the soft limit; `None` where none may be sent.
-    fn form_entry(&mut self, tag: u64) -> Option<(Bytes, bool, Vec<Rc<ForeignAnswer>>)> {
-        let now_ms = clock::now_ms();
-        let seed = self.rng.number();
-        let node = self.node;
-        let run = self
-            .queue
-            .run(Taker::Group, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX);
-        if run.batches == 1 && self.foreign.is_empty() && self.digest_due.is_none() {
-            // One core's batch: its buffer becomes the entry.
-            let item = self.queue.waiting_in(&run).next()?;
-            let number = item.number;
-            let name = BatchName { node, number };
-            let payload = entry::seal_one(item.take_commands(), name, now_ms, seed);
-            let commands = HEAD_BYTES..payload.len();
-            item.sent(payload.clone(), commands, Way::Proposed(tag));
-            return Some((payload, item.sync, Vec::new()));
-        }
-        let (mut bytes, mut parts, mut sync) = (run.bytes, run.batches, false);
-        let mut taken = Vec::new();
-        while let Some(next) = self.foreign.front() {
-            let full = bytes + next.commands.len() > ENTRY_BYTES_SOFT || parts == ENTRY_PARTS_MAX;
-            if parts > 0 && full {
-                break;
-            }
-            bytes += next.commands.len();
-            let Some(next) = self.foreign.pop_front() else {
-                break;
-            };
-            if next.term != self.standing.term {
-                next.answer.end(Err(Unavailable::NoLeader));
-                continue;
-            }
-            parts += 1;
-            taken.push(next);
-        }
-        let digest = self.digest_due.take();
-        if parts == 0 && digest.is_none() {
-            return None;
-        }
-        let mut writer = EntryWriter::new(bytes, parts + 1);
-        let mut answers = Vec::with_capacity(taken.len());
-        for foreign in taken {
-            writer.push(foreign.name, &foreign.commands);
-            sync |= foreign.sync;
-            answers.push(foreign.answer);
-            self.counts.taken += 1;
-        }
-        let first_own = answers.len();
-        for item in self.queue.waiting_in(&run) {
-            let name = BatchName {
-                node,
-                number: item.number,
-            };
-            writer.push(name, item.commands());
-            sync |= item.sync;
-        }
-        if let Some(slice) = digest {
-            let name = BatchName {
-                node: entry::DIGEST_NODE,
-                number: slice.code(),
-            };
-            writer.push(name, &[]);
-        }
-        let payload = writer.seal(now_ms, seed);
-        let ranges = entry::parts(&payload).unwrap_or_default();
-        let own = ranges.into_iter().skip(first_own);
-        for (item, (_, range)) in self.queue.waiting_in(&run).zip(own) {
-            item.sent(payload.clone(), range, Way::Proposed(tag));
-        }
-        Some((payload, sync, answers))
     }
 
     pub(super) fn committed(&mut self, position: Position, tag: Option<u64>, payload: Bytes) {

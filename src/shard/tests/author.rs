@@ -145,7 +145,7 @@ impl Author {
     pub(super) fn end_delivery(&mut self) {
         let writes = !self.payload.is_empty();
         self.index += u64::from(writes);
-        let digested = writes && self.index % 3 == 0;
+        let digested = writes && self.index.is_multiple_of(3);
         let cuts = (self.index % 4) as u8;
         let id = self.script.deliveries.len() as u64 + 1;
         let delivery = Arc::new(Delivery {

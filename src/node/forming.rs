@@ -1,0 +1,89 @@
+//! The sequencer's part in making entries: what waits, here and from other nodes, into one.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::clock;
+use crate::error::Unavailable;
+use crate::limits::{ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX};
+
+use super::entry::{self, BatchName, EntryWriter, HEAD_BYTES};
+use super::forward::ForeignAnswer;
+use super::queue::{Taker, Way};
+use super::sequencer::State;
+
+impl State {
+    /// Makes an entry of batches that wait, up to the soft limit; `None` where none may be sent.
+    pub(super) fn form_entry(&mut self, tag: u64) -> Option<(Bytes, bool, Vec<Rc<ForeignAnswer>>)> {
+        let now_ms = clock::now_ms();
+        let seed = self.rng.number();
+        let node = self.node;
+        let run = self
+            .queue
+            .run(Taker::Group, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX);
+        if run.batches == 1 && self.foreign.is_empty() && self.digest_due.is_none() {
+            // One core's batch: its buffer becomes the entry.
+            let item = self.queue.waiting_in(&run).next()?;
+            let number = item.number;
+            let name = BatchName { node, number };
+            let payload = entry::seal_one(item.take_commands(), name, now_ms, seed);
+            let commands = HEAD_BYTES..payload.len();
+            item.sent(payload.clone(), commands, Way::Proposed(tag));
+            return Some((payload, item.sync, Vec::new()));
+        }
+        let (mut bytes, mut parts, mut sync) = (run.bytes, run.batches, false);
+        let mut taken = Vec::new();
+        while let Some(next) = self.foreign.front() {
+            let full = bytes + next.commands.len() > ENTRY_BYTES_SOFT || parts == ENTRY_PARTS_MAX;
+            if parts > 0 && full {
+                break;
+            }
+            bytes += next.commands.len();
+            let Some(next) = self.foreign.pop_front() else {
+                break;
+            };
+            if next.term != self.standing.term {
+                next.answer.end(Err(Unavailable::NoLeader));
+                continue;
+            }
+            parts += 1;
+            taken.push(next);
+        }
+        let digest = self.digest_due.take();
+        if parts == 0 && digest.is_none() {
+            return None;
+        }
+        let mut writer = EntryWriter::new(bytes, parts + 1);
+        let mut answers = Vec::with_capacity(taken.len());
+        for foreign in taken {
+            writer.push(foreign.name, &foreign.commands);
+            sync |= foreign.sync;
+            answers.push(foreign.answer);
+            self.counts.taken += 1;
+        }
+        let first_own = answers.len();
+        for item in self.queue.waiting_in(&run) {
+            let name = BatchName {
+                node,
+                number: item.number,
+            };
+            writer.push(name, item.commands());
+            sync |= item.sync;
+        }
+        if let Some(slice) = digest {
+            let name = BatchName {
+                node: entry::DIGEST_NODE,
+                number: slice.code(),
+            };
+            writer.push(name, &[]);
+        }
+        let payload = writer.seal(now_ms, seed);
+        let ranges = entry::parts(&payload).unwrap_or_default();
+        let own = ranges.into_iter().skip(first_own);
+        for (item, (_, range)) in self.queue.waiting_in(&run).zip(own) {
+            item.sent(payload.clone(), range, Way::Proposed(tag));
+        }
+        Some((payload, sync, answers))
+    }
+}
