@@ -297,8 +297,10 @@ impl Proposer for Group {
             _ if now.leads => Seat::Leader {
                 has_quorum: now.has_quorum,
             },
-            Some(leader) => Seat::Follower { leader },
-            None => Seat::Lost,
+            // One that is not heard any more is not asked either: what waits meanwhile was
+            // certainly not done.
+            Some(leader) if now.has_quorum => Seat::Follower { leader },
+            _ => Seat::Lost,
         };
         Standing {
             term: now.term,

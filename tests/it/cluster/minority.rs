@@ -22,32 +22,27 @@ fn is_error(reply: &Value, codes: &[&str]) -> bool {
     matches!(reply, Value::Error(text) if codes.contains(&code(text).as_str()))
 }
 
+/// What a node answers to each of these, asked at the same time on connections of their own.
+fn asked_at_once(cluster: &Cluster, node: usize, lines: &[&str]) -> Vec<Value> {
+    std::thread::scope(|scope| {
+        let ask = |line: &str| asked(&mut cluster.connect(node), line);
+        let asking = lines.iter().map(|line| scope.spawn(move || ask(line)));
+        let asking: Vec<_> = asking.collect();
+        asking
+            .into_iter()
+            .map(|one| one.join().expect("a reply in time"))
+            .collect()
+    })
+}
+
 /// A node that is cut off refuses, and reads what it has for those who do not mind.
-fn expect_refusals(connection: &mut Connection, name: &str) {
-    // The first may have been on its way.
-    let first = asked(connection, "SET cut 1");
+fn expect_refusals(cluster: &Cluster, node: usize, name: &str) {
+    let mut connection = cluster.connect(node);
+    // It may have been on its way when nobody knew yet.
+    let first = asked(&mut connection, "SET cut 1");
     assert!(
         is_error(&first, &["UNCERTAIN", "CLUSTERDOWN"]),
         "{name}: {first:?}"
-    );
-    for line in [
-        "SET cut 2",
-        "GET known",
-        "WITH CONSISTENCY linearizable GET known",
-        "MGET known other",
-    ] {
-        let refused = asked(connection, line);
-        assert!(
-            is_error(&refused, &["CLUSTERDOWN"]),
-            "{name}: {line}: {refused:?}"
-        );
-    }
-    asked(connection, "MULTI");
-    asked(connection, "SET cut 3");
-    let refused = asked(connection, "EXEC");
-    assert!(
-        is_error(&refused, &["CLUSTERDOWN"]),
-        "{name}: EXEC: {refused:?}"
     );
     // At once, and as often as one likes.
     let begun = Instant::now();
@@ -60,10 +55,30 @@ fn expect_refusals(connection: &mut Connection, name: &str) {
         "{name}: {:?}",
         begun.elapsed()
     );
-    // What bounded promises cannot be had any more.
-    let bounded = asked(connection, "WITH CONSISTENCY bounded 100 GET known");
-    assert!(is_error(&bounded, &["CLUSTERDOWN"]), "{name}: {bounded:?}");
-    let info = asked(connection, "CLUSTER INFO").text();
+    let lines = [
+        "SET cut 2",
+        "WITH DURABILITY low SET cut 3",
+        "MSET cut 4 also 4",
+        "GET known",
+        "WITH CONSISTENCY linearizable GET known",
+        // What this promises cannot be had any more either.
+        "WITH CONSISTENCY bounded 100 GET known",
+        "MGET known other",
+    ];
+    for (line, reply) in lines.iter().zip(asked_at_once(cluster, node, &lines)) {
+        assert!(
+            is_error(&reply, &["CLUSTERDOWN"]),
+            "{name}: {line}: {reply:?}"
+        );
+    }
+    connection.ask("MULTI");
+    connection.ask("SET cut 5");
+    let refused = asked(&mut connection, "EXEC");
+    assert!(
+        is_error(&refused, &["CLUSTERDOWN"]),
+        "{name}: EXEC: {refused:?}"
+    );
+    let info = asked(&mut connection, "CLUSTER INFO").text();
     assert!(info.contains("cluster_state:fail"), "{name}: {info}");
 }
 
@@ -82,7 +97,7 @@ fn a_minority_refuses_and_the_majority_goes_on() {
         let mut outside = cluster.connect(rest);
         assert_eq!(inside.ask("SET shared 1"), ok());
         cluster.network().isolate(cut_off);
-        expect_refusals(&mut inside, name);
+        expect_refusals(&cluster, cut_off, name);
         cluster.await_some("the majority writes", |cluster| {
             (cluster.ask(rest, "SET shared 2") == Some(ok())).then_some(())
         });
@@ -114,7 +129,7 @@ fn the_last_one_standing_refuses() {
     for node in (0..3).filter(|node| *node != leader) {
         cluster.kill(node);
     }
-    expect_refusals(&mut connection, "the last one");
+    expect_refusals(&cluster, leader, "the last one");
     for node in (0..3).filter(|node| *node != leader) {
         cluster.start(node, &[]);
     }
