@@ -1,5 +1,6 @@
 //! Typed access to the settings of a cluster, and what they must have in common.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::address::{NodeAddress, PEER_PORT_OFFSET};
@@ -70,6 +71,14 @@ impl Config {
         matches!(self.value(Name::ClusterVoteAfterLoss), Value::Flag(true))
     }
 
+    /// The files by which nodes encrypt what they say to each other: certificate, private key,
+    /// authorities. `None`: in the clear.
+    pub fn cluster_certificates(&self) -> Option<[PathBuf; 3]> {
+        let names = [Name::TlsCertFile, Name::TlsKeyFile, Name::TlsCaCertFile];
+        let is_on = matches!(self.value(Name::TlsCluster), Value::Flag(true));
+        is_on.then(|| names.map(|name| self.show(name).into()))
+    }
+
     /// Where this node is reached, where it says so itself.
     pub fn announce_address(&self) -> Option<NodeAddress> {
         self.addresses(Name::AnnounceAddress).pop()
@@ -131,6 +140,13 @@ impl Config {
         }
         if self.peer_port() == Some(self.port()) && self.port() != 0 {
             return Err(format!("port and peer-port are both {}", self.port()));
+        }
+        if let Some(files) = self.cluster_certificates()
+            && files.iter().any(|file| file.as_os_str().is_empty())
+        {
+            return Err(
+                "tls-cluster needs tls-cert-file, tls-key-file and tls-ca-cert-file".into(),
+            );
         }
         let clustered = !peers.is_empty() || !self.join().is_empty();
         if clustered && self.peer_port().is_none() {

@@ -18,7 +18,9 @@ use crate::error::{Fatal, advice};
 use crate::log::directory::DirectoryLock;
 use crate::log::meta::Meta;
 use crate::log::{self, Log};
-use crate::raft::{Group, GroupOptions, Member, Transport, TransportOptions, VoteStore};
+use crate::raft::{
+    Group, GroupOptions, Member, PeerCertificates, Transport, TransportOptions, VoteStore,
+};
 use crate::rt::mesh::{Mesh, mesh};
 use crate::rt::{self, Doorbell, Parker, Placement, Ring};
 use crate::shard::Shard;
@@ -534,7 +536,13 @@ async fn listen(
         bind: bind.to_string(),
         peer_port: config.peer_port().unwrap_or_default(),
         secret: config.cluster_secret().into_bytes(),
-        certificates: None,
+        certificates: config
+            .cluster_certificates()
+            .map(|[certificate, key, authorities]| PeerCertificates {
+                certificate,
+                key,
+                authorities,
+            }),
         scratch: config.dir().to_path_buf(),
     })
     .await?;

@@ -5,6 +5,7 @@
 //! | 3 hello | | 0, node id u64, 1 where it is a member of a cluster already |
 //! | 4 admit | node id u64, 1 where it has begun without data, its address | 0 it is a voter, or what is said in `relay` |
 //! | 5 change | the words behind `RAFT` | 0, or what is said in `relay` |
+//! | 9 log end | | 0, then term, leader and index of its last entry, u64 each, if it has one |
 //!
 //! Of the nodes that are to start a cluster together, the one whose address sorts first begins the
 //! group once it has heard of as many as are expected; the others hear of it by being sent its log.
@@ -20,6 +21,7 @@ use futures::future::LocalBoxFuture;
 use crate::address::NodeAddress;
 use crate::config::Config;
 use crate::error::{Fatal, Unavailable};
+use crate::log::Position;
 use crate::log::meta::Meta;
 use crate::raft::{CallError, ChangeError, Member, MemberState, PeerHandler, Role};
 use crate::resp::Error;
@@ -30,6 +32,7 @@ use super::relay::{self, Relay};
 const HELLO: u8 = 3;
 const ADMIT: u8 = 4;
 const CHANGE: u8 = 5;
+const LOG_END: u8 = 9;
 
 /// Key of the node's id in the meta store.
 const NODE_ID: &str = "node-id";
@@ -209,12 +212,17 @@ impl Cluster {
     async fn vote_once_caught_up(self: Rc<Self>) {
         tracing::warn!(
             "the machine stopped while acknowledged writes were not on disk: this node does not \
-             vote until it has caught up with a leader (where none can be left, start the nodes once \
-             with --cluster-vote-after-loss yes)"
+             vote until it has caught up with a leader, or heard from every voter how far its log goes"
         );
+        let mut told = None;
         loop {
             if self.relay.group.state().role == Role::Down {
                 return;
+            }
+            let longest = self.longest_log().await;
+            if let Some(end) = longest.filter(|_| longest != told) {
+                told = longest;
+                self.relay.group.may_vote_for(end);
             }
             if let Some(index) = self.relay.read_index().await {
                 let patience = Instant::now() + CAUGHT_UP_WITHIN;
@@ -227,6 +235,23 @@ impl Cluster {
             }
             rt::sleep(ASK_EVERY).await;
         }
+    }
+
+    /// Where the longest log of all voters ends, where every one of them answers: who has that
+    /// has all that any of them still has, and there may be no leader to catch up with.
+    async fn longest_log(&self) -> Option<Option<Position>> {
+        let group = &self.relay.group;
+        let mut longest = group.log_end();
+        for voter in group.state().members.iter().filter(|one| one.is_voter) {
+            if voter.member.id == self.own.id {
+                continue;
+            }
+            let address = voter.member.address.parse().ok()?;
+            let request = Bytes::from_static(&[LOG_END]);
+            let answer = self.relay.transport.call(&address, request).await.ok()?;
+            longest = longest.max(position(relay::done(&answer)?)?);
+        }
+        Some(longest)
     }
 
     /// Whether this node is a member at its address; one that is to be a voter, a voter.
@@ -407,6 +432,23 @@ impl Cluster {
     }
 }
 
+/// The end of a log, as an answer says it; the inner `None` is that of an empty one.
+fn position(bytes: &[u8]) -> Option<Option<Position>> {
+    let mut numbers = bytes.chunks_exact(8).map(|bytes| {
+        let bytes = bytes.try_into().unwrap_or_default();
+        u64::from_le_bytes(bytes)
+    });
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (None, ..) => Some(None),
+        (Some(term), Some(leader), Some(index)) => Some(Some(Position {
+            term,
+            leader,
+            index,
+        })),
+        _ => None,
+    }
+}
+
 /// Who asks to be admitted, and whether it has begun without data.
 fn candidate(request: &[u8]) -> Option<(Member, bool)> {
     let (id, rest) = request.get(1..)?.split_first_chunk::<8>()?;
@@ -431,6 +473,15 @@ impl PeerHandler for Answering {
                 let mut answer = BytesMut::from(&relay::ok()[..]);
                 answer.put_u64_le(cluster.own.id);
                 answer.put_u8((!state.members.is_empty()).into());
+                Box::pin(async move { Ok(answer.freeze()) })
+            }
+            Some(&LOG_END) => {
+                let mut answer = BytesMut::from(&relay::ok()[..]);
+                if let Some(end) = cluster.relay.group.log_end() {
+                    answer.put_u64_le(end.term);
+                    answer.put_u64_le(end.leader);
+                    answer.put_u64_le(end.index);
+                }
                 Box::pin(async move { Ok(answer.freeze()) })
             }
             Some(&ADMIT) => Box::pin(async move {
