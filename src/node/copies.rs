@@ -64,6 +64,8 @@ pub struct Known {
 
 struct Wait {
     want: Want,
+    /// The most that were known to have it: what is known last may be nothing.
+    others: usize,
     deadline: Instant,
     found: oneshot::Sender<Found>,
 }
@@ -83,6 +85,9 @@ pub struct Copies {
 
 /// A voter that has not answered for so long cannot be reached.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How late an answer of the leader may be: it has other things to do.
+const ANSWERS_LATE: Duration = Duration::from_millis(200);
 
 impl Copies {
     pub fn new(group: Group, log: Rc<dyn Log>, transport: Option<Transport>) -> Copies {
@@ -127,6 +132,7 @@ impl Copies {
         let (found, is_found) = oneshot::channel();
         self.waits.borrow_mut().push(Wait {
             want,
+            others: 0,
             deadline: Instant::now() + patience,
             found,
         });
@@ -249,8 +255,10 @@ impl Copies {
     fn settle(&self, known: &Known) {
         let now = Instant::now();
         let mut waits = self.waits.borrow_mut();
-        for wait in std::mem::take(&mut *waits) {
-            let found = known.find(wait.want);
+        for mut wait in std::mem::take(&mut *waits) {
+            let mut found = known.find(wait.want);
+            wait.others = wait.others.max(found.others);
+            found.others = wait.others;
             if found.is_enough || wait.deadline <= now {
                 // Who asked may be gone.
                 let _ = wait.found.send(found);
@@ -292,7 +300,7 @@ impl Copies {
             });
         }
         let call = self.transport.as_ref()?.call(&leader, request.freeze());
-        let answer = net::within(held + Duration::from_millis(COPIES_HELD_MS), call).await?;
+        let answer = net::within(held + ANSWERS_LATE, call).await?;
         Known::read(relay::done(&answer.ok()?)?)
     }
 

@@ -54,6 +54,8 @@ pub struct Awaited {
     pub on_disk: bool,
     /// The timeout, Unix ms.
     pub until_ms: u64,
+    /// So many were found to have it so far.
+    pub found: usize,
 }
 
 /// What a core answers.

@@ -150,10 +150,10 @@ impl Engine {
 
     /// Takes an answer to a question of this core; with the last one, the client gets its reply.
     pub(super) fn answered(&mut self, number: u64, answer: Answer, clients: &mut impl Clients) {
-        let Some(gather) = self.gathers.answered(number, answer) else {
+        let Some(mut gather) = self.gathers.answered(number, answer) else {
             return;
         };
-        if self.waits_on(&gather, clients) {
+        if self.waits_on(&mut gather, clients) {
             return;
         }
         let reply = self.reply_of(&gather);
@@ -222,11 +222,7 @@ impl Engine {
             }
             Purpose::Killed { .. } | Purpose::Done => Reply::Ok,
             Purpose::Copies(awaited) => {
-                let others = answers.iter().find_map(|answer| match answer {
-                    Answer::Copies(count) => Some(Reply::count(*count)),
-                    _ => None,
-                });
-                let others = others.unwrap_or(Reply::Int(0));
+                let others = Reply::count(awaited.found);
                 if awaited.on_disk {
                     Reply::Array(vec![Reply::Int(1), others])
                 } else {

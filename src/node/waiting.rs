@@ -96,6 +96,7 @@ impl Engine {
             replicas: replicas.clamp(0, REPLICAS_MAX) as u8,
             on_disk,
             until_ms,
+            found: 0,
         };
         client.is_pausing = replicas > 0;
         let question = Question::Copies(awaited, self.round_ms(&awaited));
@@ -110,18 +111,19 @@ impl Engine {
 
     /// Asks once more where too few nodes have a write, the timeout has not come and the connection
     /// is still there. Answers whether it did.
-    pub(super) fn waits_on(&mut self, gather: &Gather, clients: &mut impl Clients) -> bool {
+    pub(super) fn waits_on(&mut self, gather: &mut Gather, clients: &mut impl Clients) -> bool {
         let (Purpose::Copies(awaited), Some(Answer::Copies(count))) =
-            (&gather.purpose, gather.answers.first())
+            (&mut gather.purpose, gather.answers.first())
         else {
             return false;
         };
-        let (awaited, enough) = (*awaited, *count >= usize::from(awaited.replicas));
+        awaited.found = awaited.found.max(*count);
+        let (awaited, enough) = (*awaited, awaited.found >= usize::from(awaited.replicas));
         let is_late = self.now_ms >= awaited.until_ms;
         if enough || is_late || clients.client(gather.client).is_none() {
             return false;
         }
-        let purpose = gather.purpose.clone();
+        let purpose = Purpose::Copies(awaited);
         let number = self.gathers.begin(gather.client, gather.seq, purpose, 1);
         let question = Question::Copies(awaited, self.round_ms(&awaited));
         self.out.ask(self.layout.raft_core, number, question);
