@@ -59,10 +59,16 @@ impl Config {
         self.milliseconds(Name::ClusterHeartbeatMs)
     }
 
-    /// The shortest time without a leader after which a follower stands for election; the longest
-    /// is twice that.
+    /// The shortest time without a leader after which a follower stands for election.
     pub fn cluster_election(&self) -> Duration {
         self.milliseconds(Name::ClusterElectionMs)
+    }
+
+    /// The longest one, half as much again, which is also how long a follower counts on its leader:
+    /// a leader that dies is replaced after the longest plus one between both, 0.75 to 0.9 s at the
+    /// default.
+    pub fn cluster_election_max(&self) -> Duration {
+        self.cluster_election() * 3 / 2
     }
 
     /// Whether this node votes though it may have lost what it had acknowledged: what an operator

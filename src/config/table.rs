@@ -165,7 +165,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     directive(Name::AnnounceAddress, "announce-address", "\"\"", Addresses(1), Start, "Where clients and peers reach this node, if not at bind and port."),
     directive(Name::PeerPort, "peer-port", "0", int(0, 65535), Start, "TCP port for the other nodes; 0: port + 10000."),
     directive(Name::ClusterHeartbeatMs, "cluster-heartbeat-ms", "50", int(5, 60_000), Start, "Milliseconds between a leader's signs of life."),
-    directive(Name::ClusterElectionMs, "cluster-election-ms", "300", int(15, 300_000), Start, "Milliseconds, up to twice as many, without a leader before an election."),
+    directive(Name::ClusterElectionMs, "cluster-election-ms", "300", int(15, 300_000), Start, "Milliseconds without a leader before an election; more than twice with the lease."),
     directive(Name::ClusterVoteAfterLoss, "cluster-vote-after-loss", "no", Flag, Start, "Vote though a machine crash may have taken writes acknowledged at low or medium."),
     directive(Name::TlsCluster, "tls-cluster", "no", Flag, Start, "Encrypt what nodes say to each other; each proves itself by its certificate."),
     directive(Name::TlsCertFile, "tls-cert-file", "\"\"", Text, Start, "This node's certificate, with its chain, PEM."),

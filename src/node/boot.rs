@@ -508,7 +508,7 @@ fn group_options(config: &Config, node_id: u64, first_voters: Vec<Member>) -> Gr
     GroupOptions {
         heartbeat_ms: config.cluster_heartbeat().as_millis() as u64,
         election_ms_min: config.cluster_election().as_millis() as u64,
-        election_ms_max: 2 * config.cluster_election().as_millis() as u64,
+        election_ms_max: config.cluster_election_max().as_millis() as u64,
         ..GroupOptions::member(node_id, first_voters)
     }
 }
