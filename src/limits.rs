@@ -161,6 +161,19 @@ const _: () = assert!(ENTRIES_IN_FLIGHT as u64 * 16 <= PROPOSALS_QUEUED_MAX);
 /// More, and the first commit that needs it would wait.
 pub const CAUGHT_UP_ENTRIES_MAX: u64 = 32;
 
+/// How many checkpoints a follower that can be reached may lag behind before the log that it lacks
+/// goes: it takes one while the next is made, also where its disk or the way to it is slow. Each
+/// keeps a `checkpoint-log-size` of log on disk.
+pub const LAGGING_CHECKPOINTS_MAX: usize = 4;
+
+/// How long in ms a complete checkpoint may take to become known to the Raft core, before the log
+/// is left to the next one.
+pub const CHECKPOINT_KNOWN_MS_MAX: u64 = 5000;
+
+/// For how many leases a follower that does not answer still counts as one that can be reached:
+/// one that takes a checkpoint is busy.
+pub const FOLLOWER_HEARD_LEASES: u32 = 4;
+
 /// How long in ms a promotion waits for its learner to catch up: for one that was just added to a
 /// group of moderate size. One that takes a large checkpoint is promoted later.
 pub const CATCH_UP_MS_MAX: u64 = 60_000;

@@ -84,6 +84,10 @@ struct Status {
     last_ms: u64,
     last_took_ms: Option<u64>,
     last_failed: bool,
+    /// The log's size when it was last looked at, and by how much it has grown since the last
+    /// checkpoint began. What a checkpoint covers may stay in the log for a while.
+    log_bytes_seen: u64,
+    log_bytes_grown: u64,
     complete: u64,
     last_index: u64,
 }
@@ -403,18 +407,31 @@ impl Raft {
         }
     }
 
+    /// By how much the log has grown since the last checkpoint began.
+    fn log_bytes_grown(&self) -> u64 {
+        let bytes = self.log.bytes();
+        let mut status = self.joint.status.borrow_mut();
+        status.log_bytes_grown += bytes.saturating_sub(status.log_bytes_seen);
+        status.log_bytes_seen = bytes;
+        status.log_bytes_grown
+    }
+
     /// Starts a checkpoint when the log has grown past `log_bytes_max`, and past the size of the
     /// checkpoint before it: writing the whole image then costs no more than the log did.
     pub(super) fn checkpoint_when_due(&self, log_bytes_max: u64) {
         let idle =
             self.joint.status.borrow().began_ms.is_none() && !self.joint.incoming.is_under_way();
         let image_bytes = self.joint.store.newest().map_or(0, |meta| meta.bytes);
-        let due = self.log.bytes() > log_bytes_max.max(image_bytes)
+        let due = self.log_bytes_grown() > log_bytes_max.max(image_bytes)
             && self.sequencer.position().index > self.joint.status.borrow().last_index;
         if !idle || !due {
             return;
         }
-        self.joint.status.borrow_mut().began_ms = Some(clock::now_ms());
+        {
+            let mut status = self.joint.status.borrow_mut();
+            status.began_ms = Some(clock::now_ms());
+            status.log_bytes_grown = 0;
+        }
         let (group, joint) = (self.group.clone(), self.joint.clone());
         rt::spawn(async move {
             // Its outcome was logged; the next try comes when the next tick finds it due.

@@ -7,6 +7,7 @@ mod membership;
 mod options;
 mod quorum;
 mod reads;
+mod retention;
 mod serve;
 mod standing;
 mod start;
@@ -110,8 +111,8 @@ impl Group {
 
     /// Has the applier complete a checkpoint, then forgets the log that it covers.
     ///
-    /// The log goes soon after this resolves, once no follower is being sent a part of it; a
-    /// follower that is further behind receives the checkpoint. One call at a time.
+    /// The log goes soon after this resolves, but for what followers lack that can be reached, see
+    /// `retention`; a follower that is further behind receives the checkpoint. One call at a time.
     ///
     /// # Errors
     /// Where the checkpoint could not be completed: the log stays, the group goes on.
@@ -121,6 +122,7 @@ impl Group {
         let meta = self.applier.build_checkpoint(applied.into()).await?;
         // A group that stopped meanwhile purges nothing; the checkpoint stands all the same.
         self.raft.trigger().snapshot().await.ok();
+        self.forget_log(meta.position.index).await;
         Ok(meta)
     }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::GroupOptions;
+use super::retention::Retention;
 use crate::raft::types::LogId;
 
 /// Shared by a group's handle, its background task and whoever answers its peers.
@@ -25,6 +26,8 @@ pub(super) struct Conduct {
     pub quiet_until: Cell<Option<Instant>>,
     /// When a leader was last obeyed.
     pub leader_heard: Cell<Option<Instant>>,
+    /// What is kept of the log.
+    pub retention: Retention,
     /// Set while this node changes the membership or hands over.
     changing: Cell<bool>,
     /// Set while leadership is handed over: nothing is proposed.
@@ -42,6 +45,7 @@ impl Conduct {
             vote_floor: Cell::new(None),
             quiet_until: Cell::new(quiet.then(|| Instant::now() + lease)),
             leader_heard: Cell::new(None),
+            retention: Retention::default(),
             changing: Cell::new(false),
             handing_over: Cell::new(false),
         })

@@ -92,7 +92,8 @@ impl GroupOptions {
             backoff: self.backoff(),
             // Checkpoints are made by bytes and time, by the node.
             snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: 0,
+            // What goes is said each time, see `retention`.
+            max_in_snapshot_log_to_keep: u64::MAX,
             max_payload_entries: REPLICATE_ENTRIES_MAX,
             api_channel_size: Some(PROPOSALS_QUEUED_MAX),
             notification_channel_size: Some(RAFT_NOTIFICATIONS_QUEUED_MAX),

@@ -10,7 +10,7 @@ const CONNECTIONS: usize = 8;
 const PIPELINE: usize = 16;
 
 /// Bytes of data that a checkpoint has at the least.
-const DATA_BYTES: usize = 48 << 20;
+const DATA_BYTES: usize = 32 << 20;
 const VALUE_BYTES: usize = 16 * 1024;
 
 /// Loads a node as much as it can bear, until it is over.
@@ -42,12 +42,30 @@ fn load(entrance: Entrance, number: usize, done: &AtomicU64, ending: &AtomicBool
     }
 }
 
+/// Ends the load, also when something fails: nobody is to wait for it forever.
+struct Over<'ending>(&'ending AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 fn fill(cluster: &Cluster, node: usize) {
     let value = "y".repeat(VALUE_BYTES);
     let mut connection = cluster.connect(node);
-    for key in 0..DATA_BYTES / VALUE_BYTES {
-        let set = connection.call(&["SET", &format!("data:{key}"), &value]);
-        assert_eq!(set.expect("a reply"), ok());
+    for round in 0..DATA_BYTES / VALUE_BYTES / PIPELINE {
+        let mut bytes = Vec::new();
+        for step in 0..PIPELINE {
+            encode(
+                &["SET", &format!("data:{round}:{step}"), &value],
+                &mut bytes,
+            );
+        }
+        connection.send(&bytes).expect("a request");
+        for _ in 0..PIPELINE {
+            assert_eq!(connection.reply().expect("a reply"), ok());
+        }
     }
 }
 
@@ -57,7 +75,9 @@ fn stays_calm(length: Duration) {
     let mut cluster = Cluster::together(3, 1, &["--checkpoint-log-size", "16mb"]);
     cluster.begin(3);
     let (leader, follower) = (cluster.leader(), cluster.follower());
+    let begun = Instant::now();
     fill(&cluster, leader);
+    eprintln!("filled after {:?}", begun.elapsed());
     let term = cluster.number(leader, "raft_term");
     let (done, ending) = (AtomicU64::new(0), AtomicBool::new(false));
     let begun = Instant::now();
@@ -70,6 +90,7 @@ fn stays_calm(length: Duration) {
                 scope.spawn(move || load(entrance, node * 100 + number, done, ending));
             }
         }
+        let _over = Over(&ending);
         while begun.elapsed() < length {
             cluster.kill(follower);
             cluster.wipe(follower);
@@ -79,7 +100,6 @@ fn stays_calm(length: Duration) {
             cluster.wait_for_all(3);
             rejoined += 1;
         }
-        ending.store(true, Ordering::SeqCst);
     });
     let taken = cluster
         .said(follower)
@@ -97,7 +117,12 @@ fn stays_calm(length: Duration) {
     for node in 0..3 {
         assert_eq!(cluster.number(node, "raft_term"), term, "node {node}");
     }
+    let ended = begun.elapsed();
     cluster.expect_equal_digests();
+    eprintln!(
+        "{:?} later all nodes hold the same",
+        begun.elapsed() - ended
+    );
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! How much of the log is kept behind a checkpoint that covers it.
+//!
+//! All of it goes where nobody lacks it. A follower that can be reached and is not that far yet
+//! keeps what it lacks, for some checkpoints: one that was just given a checkpoint would otherwise
+//! find the log behind it gone, and be given the next, and so on for as long as there is load. One
+//! that cannot be reached keeps nothing: it is given a checkpoint when it is back.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use openraft::metrics::RaftMetrics;
+
+use super::Group;
+use crate::limits::{CHECKPOINT_KNOWN_MS_MAX, FOLLOWER_HEARD_LEASES, LAGGING_CHECKPOINTS_MAX};
+use crate::raft::types::Types;
+use crate::rt;
+
+/// Ends of the last checkpoints, as many as a follower may lag behind.
+#[derive(Default)]
+pub(super) struct Retention(RefCell<VecDeque<u64>>);
+
+impl Retention {
+    /// A checkpoint that ends at `index` is complete. Answers up to where the log goes, whoever
+    /// lacks it.
+    fn complete(&self, index: u64) -> u64 {
+        let mut ends = self.0.borrow_mut();
+        ends.push_back(index);
+        match ends.len() > LAGGING_CHECKPOINTS_MAX {
+            true => ends.pop_front().unwrap_or(0),
+            false => 0,
+        }
+    }
+
+    fn is_newest(&self, index: u64) -> bool {
+        self.0.borrow().back() == Some(&index)
+    }
+}
+
+impl Group {
+    /// Forgets the log up to `index`, where a checkpoint ends, as far as nobody lacks it: that
+    /// is done after this resolves.
+    pub(super) async fn forget_log(&self, index: u64) {
+        let floor = self.conduct.retention.complete(index);
+        // Nothing goes that is not in a checkpoint of which openraft knows.
+        let known = |now: &RaftMetrics<Types>| {
+            let end = now.snapshot.as_ref().map(|end| end.index);
+            (end >= Some(index)).then_some(())
+        };
+        let deadline = Instant::now() + Duration::from_millis(CHECKPOINT_KNOWN_MS_MAX);
+        self.watch_until(deadline, known).await.ok();
+        let group = self.clone();
+        rt::spawn(async move { group.forget_until(index, floor).await });
+    }
+
+    /// Forgets more and more of the log up to `index`, as followers come to have it or go away,
+    /// until another checkpoint is complete.
+    async fn forget_until(&self, index: u64, floor: u64) {
+        let mut gone = 0;
+        while gone < index && self.conduct.retention.is_newest(index) && !self.stopping.get() {
+            let upto = index.min(self.needed_behind()).max(floor);
+            // A group that stopped meanwhile forgets nothing; the checkpoint stands all the same.
+            if upto > gone && self.raft.trigger().purge_log(upto).await.is_err() {
+                return;
+            }
+            gone = upto.max(gone);
+            rt::sleep(self.lease()).await;
+        }
+    }
+
+    /// What every follower that can be reached has; without end where there is none.
+    fn needed_behind(&self) -> u64 {
+        let heard = self.lease() * FOLLOWER_HEARD_LEASES;
+        let is_reachable =
+            |answered: Option<Instant>| answered.is_some_and(|at| at.elapsed() < heard);
+        let copies = self.copies().unwrap_or_default();
+        let reachable = copies.iter().filter(|copy| is_reachable(copy.answered));
+        let matched = reachable.map(|copy| copy.matched_index.unwrap_or(0));
+        matched.min().unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_keeps_more_than_some_checkpoints() {
+        let retention = Retention::default();
+        let floors: Vec<u64> = (1..=8).map(|end| retention.complete(end * 10)).collect();
+        assert_eq!(floors, [0, 0, 0, 0, 10, 20, 30, 40]);
+    }
+}
