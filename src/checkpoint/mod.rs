@@ -30,25 +30,46 @@
 //! a record mean to a keyspace (`keyspace/`). Writing only what changed since the last image will
 //! come; an entry's row can be found by its key for that, unless the entry is of several rows.
 
+#[cfg(not(feature = "sim"))]
 mod export;
+#[cfg(not(feature = "sim"))]
 mod import;
+#[cfg(not(feature = "sim"))]
 mod load;
+#[cfg_attr(feature = "sim", allow(dead_code))]
 mod meta;
+#[cfg(not(feature = "sim"))]
 mod piece;
+#[cfg(not(feature = "sim"))]
 mod press;
+#[cfg_attr(feature = "sim", allow(dead_code))]
 mod queue;
+#[cfg(not(feature = "sim"))]
 mod row;
+#[cfg(not(feature = "sim"))]
 mod shelf;
+#[cfg(feature = "sim")]
+mod simulated;
+#[cfg(not(feature = "sim"))]
 mod store;
+#[cfg(not(feature = "sim"))]
 mod supply;
+#[cfg(not(feature = "sim"))]
 mod writer;
 
+#[cfg(not(feature = "sim"))]
 pub use export::Export;
+#[cfg(not(feature = "sim"))]
 pub use import::Import;
 pub use meta::{CheckpointMeta, Origin};
 pub use queue::Refused;
+#[cfg(feature = "sim")]
+pub use simulated::{Export, Feeder, Import, Shelf, Store, Supplied, Supply, Writer};
+#[cfg(not(feature = "sim"))]
 pub use store::Store;
+#[cfg(not(feature = "sim"))]
 pub use supply::{Supplied, Supply};
+#[cfg(not(feature = "sim"))]
 pub use writer::{Feeder, Writer};
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod directory;
 pub mod fault;
 mod mark;
 mod memory;
+#[cfg_attr(feature = "sim", path = "simulated_meta.rs")]
 pub mod meta;
 pub mod rows;
 pub mod segment;

@@ -347,7 +347,7 @@ impl Seat {
 
 /// Seed of the tables' order. One for all nodes, so that a cursor of SCAN, and a slice whose digest
 /// is taken, mean the same on each.
-const SEED: u64 = 0x5EED_0F9A_7E5C_A95E;
+pub(super) const SEED: u64 = 0x5EED_0F9A_7E5C_A95E;
 
 /// Whether log and checkpoint make one history: what a checkpoint holds was in the log before, and
 /// goes from the log only then. One that another node sent was not: until the log behind it is
@@ -413,17 +413,51 @@ fn open_log(config: &Config, store: &Store) -> Result<(Rc<dyn Log>, bool), Fatal
     Ok((log, recovery.acknowledged_may_be_lost))
 }
 
+/// What a node's disk keeps between its starts.
+pub(super) struct Kept {
+    pub log: Rc<dyn Log>,
+    /// Acknowledged entries may be missing from the log, by a crash before this start.
+    pub may_have_lost: bool,
+    pub meta: Rc<Meta>,
+    pub store: Arc<Store>,
+    pub backend: &'static str,
+}
+
 async fn start_raft(
     config: &Config,
     layout: Layout,
     store: Arc<Store>,
     parker: Parker,
 ) -> Result<Raft, Fatal> {
-    let address = cluster::own_address(config)?;
+    // Said before anything is opened.
+    cluster::own_address(config)?;
     let (log, may_have_lost) = open_log(config, &store)?;
+    let kept = Kept {
+        log,
+        may_have_lost,
+        meta: Rc::new(Meta::open(&config.dir().join("meta"))?),
+        store,
+        backend: match config.log_backend() {
+            LogBackend::Segment => "segment",
+            LogBackend::Fjall => "fjall",
+        },
+    };
+    start_raft_on(config, layout, kept, parker).await
+}
+
+/// Starts the group on what the disk keeps, and enters the cluster.
+pub(super) async fn start_raft_on(
+    config: &Config,
+    layout: Layout,
+    kept: Kept,
+    parker: Parker,
+) -> Result<Raft, Fatal> {
+    let Kept {
+        log, meta, store, ..
+    } = kept;
+    let address = cluster::own_address(config)?;
     let is_new = log.last().is_none() && log.purged().is_none() && store.newest().is_none();
-    let meta = Rc::new(Meta::open(&config.dir().join("meta"))?);
-    let is_behind = cluster::is_behind(&meta, may_have_lost, config).await?;
+    let is_behind = cluster::is_behind(&meta, kept.may_have_lost, config).await?;
     let own = Member {
         id: cluster::identity(&meta).await?,
         address: match &address {
@@ -494,10 +528,7 @@ async fn start_raft(
         copies,
         answers: Rc::default(),
         parker,
-        backend: match config.log_backend() {
-            LogBackend::Segment => "segment",
-            LogBackend::Fjall => "fjall",
-        },
+        backend: kept.backend,
         clockwork,
     };
     raft.spawn_syncs();

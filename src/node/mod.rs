@@ -58,6 +58,9 @@ mod sequencer;
 mod sequencer_model_tests;
 #[cfg(test)]
 mod sequencer_tests;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod simulated;
 mod slot_scan;
 mod standing;
 mod timed_log;

@@ -114,6 +114,10 @@ impl Relay {
     /// An index such that reads which have come before may run once it is applied here; `None`
     /// where nobody can tell.
     pub async fn read_index(&self) -> Option<u64> {
+        #[cfg(feature = "sim")]
+        if rt::sim::has(rt::sim::Bug::ReadWithoutIndex) {
+            return Some(self.group.applied_index().unwrap_or(0));
+        }
         let standing = self.group.standing();
         if standing.leads {
             return self.own_read_index().await.ok();

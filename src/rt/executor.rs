@@ -114,6 +114,9 @@ pub fn explain(error: &io::Error) -> String {
 /// Starts a task on this executor, in the queue of the caller, that nobody waits for. It ends when
 /// it returns or when the executor does.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
+    #[cfg(feature = "sim")]
+    return super::sim::spawn(future);
+    #[cfg(not(feature = "sim"))]
     glommio::spawn_local(future).detach();
 }
 
@@ -134,10 +137,13 @@ pub async fn yield_now() {
 /// Lets the executor look after its timers and its own I/O, and every other ready task run. What
 /// a main task that never sleeps calls about once a millisecond: timers are late by no more.
 pub async fn visit_reactor() {
-    glommio::timer::sleep(Duration::ZERO).await;
+    sleep(Duration::ZERO).await;
 }
 
 /// Waits. Precise to about a millisecond beside busy tasks.
 pub async fn sleep(duration: Duration) {
+    #[cfg(feature = "sim")]
+    super::sim::Sleep::new(duration).await;
+    #[cfg(not(feature = "sim"))]
     glommio::timer::sleep(duration).await;
 }

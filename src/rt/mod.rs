@@ -21,12 +21,19 @@ pub mod buffers;
 pub mod executor;
 pub mod file;
 pub mod mesh;
+#[cfg(not(feature = "sim"))]
 pub mod net;
+#[cfg(not(feature = "sim"))]
 pub mod park;
 pub mod ring;
+#[cfg(not(feature = "sim"))]
 pub mod scratch;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod socket;
 
 pub use executor::{Placement, Settings, sleep, spawn, visit_reactor, yield_now};
 pub use park::{Doorbell, Parker};
 pub use ring::{Completion, Ring};
+#[cfg(feature = "sim")]
+pub use sim::{net, park, scratch};

@@ -57,10 +57,15 @@ impl Source {
     }
 }
 
-/// Folders and files of `src/` that are compiled for tests only.
+/// Folders and files of `src/` that are compiled for tests only, feature `sim` among them.
 const TEST_FOLDERS: &[&str] = &[
+    "src/checkpoint/simulated.rs",
     "src/command/golden/",
+    "src/log/simulated_meta.rs",
+    "src/node/simulated.rs",
+    "src/raft/runtime/simulated.rs",
     "src/raft/tests/",
+    "src/rt/sim/",
     "src/raft/conformance.rs",
     "src/shard/tests/",
 ];

@@ -328,8 +328,27 @@ pub(super) fn written<T, E: std::fmt::Display>(
     Ok(Bytes::from(out))
 }
 
+/// Whether the entries follow what is here, of the leader that is obeyed.
+#[cfg(feature = "sim")]
+fn will_be_accepted(serving: &Serving, request: &AppendEntriesRequest<Types>) -> bool {
+    let state = serving.group.state();
+    let previous = request.prev_log_id.map(|id| id.index);
+    let leader = request.vote.leader_id.node_id;
+    let follows = state.last_index == previous && state.leader == Some(leader);
+    follows && state.term == request.vote.leader_id.term && !request.entries.is_empty()
+}
+
 async fn append(serving: Serving, request: AppendEntriesRequest<Types>) -> Result<Bytes, String> {
     let vote = request.vote;
+    #[cfg(feature = "sim")]
+    if rt::sim::has(rt::sim::Bug::AcknowledgeBeforeCommit) && will_be_accepted(&serving, &request) {
+        rt::spawn(async move {
+            rt::sleep(Duration::from_millis(rt::sim::below(40))).await;
+            drop(serving.group.answer_append(request).await);
+        });
+        let early = Ok::<_, std::convert::Infallible>(AppendEntriesResponse::Success);
+        return written(early, wire::put_appended);
+    }
     let answer = serving.group.answer_append(request).await;
     if matches!(answer, Ok(AppendEntriesResponse::Success)) {
         serving.kept_vote.set(Some(vote));

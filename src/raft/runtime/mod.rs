@@ -14,6 +14,10 @@
 mod mpsc;
 mod mutex;
 mod oneshot;
+#[cfg(not(feature = "sim"))]
+mod sleep;
+#[cfg_attr(feature = "sim", path = "simulated.rs")]
+mod tasks;
 mod timer;
 mod watch;
 
@@ -24,33 +28,14 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use openraft::AsyncRuntime;
 
+pub(super) use tasks::{Glommio, JoinHandle, yield_if_needed};
 pub(super) use timer::Elapsed;
 use timer::{Sleep, Timeout};
-
-/// The glommio executor that the calling task runs on, as openraft sees it.
-///
-/// The value itself is only needed to drive an executor from outside ([`AsyncRuntime::block_on`]);
-/// inside one, the associated functions are all there is.
-pub(super) struct Glommio(LocalExecutor);
-
-impl fmt::Debug for Glommio {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Glommio({})", self.0.id())
-    }
-}
-
-/// Gives way to other tasks of this executor if it is time to.
-pub(super) async fn yield_if_needed() {
-    glommio::yield_if_needed().await;
-}
 
 /// Why a spawned task left no value.
 #[derive(Debug)]
@@ -81,18 +66,6 @@ impl JoinError {
     }
 }
 
-/// Waits for a spawned task's value. Dropping it leaves the task running.
-pub(super) struct JoinHandle<T>(glommio::task::JoinHandle<Result<T, JoinError>>);
-
-impl<T> Future for JoinHandle<T> {
-    type Output = Result<T, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let value = ready!(Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(value.unwrap_or(Err(JoinError::Cancelled)))
-    }
-}
-
 impl AsyncRuntime for Glommio {
     type JoinError = JoinError;
     type JoinHandle<T: 'static> = JoinHandle<T>;
@@ -115,7 +88,7 @@ impl AsyncRuntime for Glommio {
             let caught = AssertUnwindSafe(future).catch_unwind().await;
             caught.map_err(JoinError::from_panic)
         };
-        JoinHandle(glommio::spawn_local(guarded).detach())
+        tasks::spawn(guarded)
     }
 
     fn sleep(duration: Duration) -> Sleep {
@@ -147,18 +120,13 @@ impl AsyncRuntime for Glommio {
     /// # Panics
     /// If the kernel does not grant an io_uring.
     fn new(_threads: usize) -> Self {
-        let executor = LocalExecutorBuilder::new(Placement::Unbound)
-            .io_memory(64 * 1024)
-            .ring_depth(128)
-            .make()
-            .expect("an executor for a test");
-        Glommio(executor)
+        Glommio::alone()
     }
 
     fn block_on<F, T>(&mut self, future: F) -> T
     where
         F: Future<Output = T>,
     {
-        self.0.run(future)
+        self.run_to_end(future)
     }
 }

@@ -1,0 +1,226 @@
+//! One run of a seed: a cluster, its clients, what goes wrong, and what has to hold at the end.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use quorate::rt;
+use quorate::rt::sim::{self, Bug};
+
+use crate::check;
+use crate::cluster::{Cluster, Setup};
+use crate::history::History;
+use crate::nemesis::{self, Fault};
+use crate::workload::Worker;
+
+/// How long everything may take to come together once all is healed, in virtual seconds.
+const SETTLE_S: u64 = 90;
+
+/// What a run does.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    pub setup: Setup,
+    pub faults: Vec<Fault>,
+    /// Virtual time under load and faults.
+    pub length: Duration,
+    pub bug: Option<Bug>,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub steps: u64,
+    pub virtual_ms: u64,
+    pub acknowledged: u64,
+    pub refused: u64,
+    pub uncertain: u64,
+    pub digest: String,
+    pub elections: u64,
+}
+
+impl Plan {
+    /// The plan that a seed stands for: what kinds of faults, how many nodes and cores, which
+    /// level.
+    pub fn of(seed: u64) -> Plan {
+        let mut dice = seed.wrapping_mul(0xD134_2543_DE82_EF95) ^ 0xA5A5;
+        let mut below = |bound: u64| {
+            dice = dice
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (dice >> 33) % bound
+        };
+        let (cores, dedicated) = [(1, false), (1, false), (3, false), (4, true)][below(4) as usize];
+        let setup = Setup {
+            nodes: [3, 3, 3, 5][below(4) as usize],
+            cores,
+            dedicated,
+            durability: ["high", "high", "low", "medium"][below(4) as usize],
+            votes_unsynced: false,
+        };
+        let mut faults: Vec<Fault> = nemesis::ALL.to_vec();
+        faults.retain(|_| below(2) == 0);
+        if faults.is_empty() {
+            faults.push(Fault::Kill);
+        }
+        Plan {
+            seed,
+            setup,
+            faults,
+            length: Duration::from_secs(5),
+            bug: None,
+        }
+    }
+
+    /// Runs it on a thread of its own.
+    ///
+    /// # Errors
+    /// What did not hold.
+    pub fn run(&self) -> Result<Outcome, String> {
+        let plan = self.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("seed {}", self.seed))
+            .stack_size(16 * 1024 * 1024);
+        let running = thread.spawn(move || plan.run_here()).expect("a thread");
+        match running.join() {
+            Ok(outcome) => outcome,
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or(panic.downcast_ref::<&str>().map(|text| text.to_string()));
+                Err(format!("a panic: {}", text.unwrap_or_default()))
+            }
+        }
+    }
+
+    fn run_here(&self) -> Result<Outcome, String> {
+        let plan = self.clone();
+        let slot = Rc::new(RefCell::new(None));
+        let kept = slot.clone();
+        let ended = sim::run(self.seed, async move {
+            sim::put_in(plan.bug);
+            let history = History::new();
+            *kept.borrow_mut() = Some(history.clone());
+            plan.act(history).await
+        });
+        let history = slot.take();
+        // What the histories say comes first: it says more.
+        if let Some(history) = history {
+            check::all(&history)?;
+        }
+        ended
+    }
+
+    async fn act(self, history: Rc<History>) -> Result<Outcome, String> {
+        let cluster = Cluster::new(self.setup.clone());
+        let stop = Rc::new(Cell::new(false));
+        for machine in &cluster.machines {
+            cluster.start(machine);
+        }
+        let worker = |home, name| Worker {
+            cluster: cluster.clone(),
+            history: history.clone(),
+            home,
+            stop: stop.clone(),
+            name,
+        };
+        let clients = Rc::new(Cell::new(0));
+        for name in 1..=2 * self.setup.nodes {
+            let worker = worker(1 + name % self.setup.nodes, name);
+            let clients = clients.clone();
+            clients.set(clients.get() + 1);
+            rt::spawn(async move {
+                worker.work().await;
+                clients.set(clients.get() - 1);
+            });
+        }
+        // A cluster has to be there before it can be broken.
+        rt::sleep(Duration::from_millis(1500)).await;
+        let begun = sim::now_ns().unwrap_or(0);
+        rt::spawn(nemesis::rage(
+            cluster.clone(),
+            self.faults.clone(),
+            stop.clone(),
+        ));
+        while Duration::from_nanos(sim::now_ns().unwrap_or(0) - begun) < self.length {
+            rt::sleep(Duration::from_millis(50)).await;
+            cluster.machines.iter().for_each(|one| cluster.look(one));
+            if cluster.alarm.borrow().is_some() {
+                break;
+            }
+        }
+        stop.set(true);
+        let settled = settle(&cluster, &clients).await;
+        for machine in &cluster.machines {
+            let reader = worker(machine.number, 500 + machine.number);
+            // Also where they do not agree: what is missing is then said by the histories.
+            if let Some(session) = machine.connect() {
+                reader.read_all(&session).await;
+            }
+        }
+        let digest = settled?;
+        if let Some(alarm) = cluster.alarm.take() {
+            return Err(alarm);
+        }
+        let terms = cluster.machines.iter().filter_map(|one| one.running());
+        Ok(Outcome {
+            steps: sim::steps(),
+            virtual_ms: sim::now_ns().unwrap_or(0) / 1_000_000,
+            acknowledged: history.acknowledged.get(),
+            refused: history.refused.get(),
+            uncertain: history.uncertain.get(),
+            digest,
+            elections: terms.map(|one| one.state().term).max().unwrap_or(0),
+        })
+    }
+}
+
+/// Heals everything, starts everybody and waits until all agree.
+async fn settle(cluster: &Rc<Cluster>, clients: &Cell<u64>) -> Result<String, String> {
+    nemesis::heal_all(cluster);
+    for machine in &cluster.machines {
+        machine.disk.sync_us_max.set(2000);
+    }
+    let mut digests = Vec::new();
+    for _ in 0..SETTLE_S * 10 {
+        rt::sleep(Duration::from_millis(100)).await;
+        for machine in &cluster.machines {
+            cluster.look(machine);
+            if machine.disk.is_full.replace(false) {
+                cluster.kill(machine);
+            }
+            cluster.power_up(machine);
+            if !machine.is_up() {
+                cluster.start(machine);
+            }
+        }
+        if let Some(alarm) = cluster.alarm.take() {
+            return Err(alarm);
+        }
+        let digest = |one: &Rc<crate::cluster::Machine>| one.running()?.digest();
+        digests = cluster.machines.iter().map(digest).collect();
+        let Some(Some((first, digest))) = digests.first() else {
+            continue;
+        };
+        let same = |one: &Option<(u64, _)>| one.as_ref().is_some_and(|one| one.0 == *first);
+        if clients.get() > 0 || *first == 0 || !digests.iter().all(same) {
+            continue;
+        }
+        if let Some(place) = digests.iter().position(|one| *one != digests[0]) {
+            return Err(format!(
+                "nodes 1 and {} differ at index {first}: {digests:?}",
+                place + 1
+            ));
+        }
+        return Ok(digest.to_string());
+    }
+    let states = cluster.machines.iter().map(|one| {
+        let state = one.running().map(|running| running.state());
+        format!("{}: {state:?}", one.number)
+    });
+    let states: Vec<String> = states.collect();
+    Err(format!(
+        "no agreement {SETTLE_S} s after all was healed, {} clients wait: {digests:?}\n{}",
+        clients.get(),
+        states.join("\n")
+    ))
+}

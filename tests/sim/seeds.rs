@@ -1,0 +1,117 @@
+//! The seeds that every change runs, those that have failed before, and longer runs.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::nemesis::{ALL, Fault};
+use crate::run::Plan;
+
+/// Seeds that every change runs.
+const SEEDS: u64 = 200;
+
+fn say(plan: &Plan) -> String {
+    format!(
+        "seed {}: {} nodes, {} cores, {}, {:?}",
+        plan.seed, plan.setup.nodes, plan.setup.cores, plan.setup.durability, plan.faults
+    )
+}
+
+/// The plan of a seed, narrowed as the environment asks: `QUORATE_SIM_FAULTS=Crash,Kill`,
+/// `QUORATE_SIM_DURABILITY=low`.
+fn plan(seed: u64) -> Plan {
+    let mut plan = Plan::of(seed);
+    if let Ok(names) = std::env::var("QUORATE_SIM_FAULTS") {
+        let is_named = |fault: &Fault| names.split(',').any(|name| name == format!("{fault:?}"));
+        plan.faults = ALL.iter().copied().filter(is_named).collect();
+    }
+    if let Ok(level) = std::env::var("QUORATE_SIM_DURABILITY") {
+        let levels = ["low", "medium", "high"];
+        let found = levels.into_iter().find(|one| *one == level);
+        plan.setup.durability = found.expect("a level");
+    }
+    plan
+}
+
+/// Runs seeds on all cores of this machine; answers with the failures.
+fn run_seeds(seeds: std::ops::Range<u64>, steps_max: u64) -> (Vec<String>, u64) {
+    let (next, steps) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
+    let acknowledged = AtomicU64::new(0);
+    let failures = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || steps.load(Ordering::Relaxed) >= steps_max {
+                        return;
+                    }
+                    let plan = plan(seed);
+                    match plan.run() {
+                        Ok(outcome) => {
+                            steps.fetch_add(outcome.steps, Ordering::Relaxed);
+                            acknowledged.fetch_add(outcome.acknowledged, Ordering::Relaxed);
+                            if std::env::var_os("QUORATE_SIM_SHOW").is_some() {
+                                eprintln!("{}: {outcome:?}", say(&plan));
+                            }
+                        }
+                        Err(why) => {
+                            let failure = format!("{}: {why}", say(&plan));
+                            eprintln!("{failure}");
+                            failures.lock().unwrap().push(failure);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    eprintln!(
+        "{} steps, {} requests acknowledged",
+        steps.load(Ordering::Relaxed),
+        acknowledged.load(Ordering::Relaxed)
+    );
+    (failures.into_inner().unwrap(), steps.into_inner())
+}
+
+fn number(name: &str, usual: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(usual, |text| text.parse().expect(name))
+}
+
+#[test]
+fn seeds_hold() {
+    let (failures, _) = run_seeds(0..number("QUORATE_SIM_SEEDS", SEEDS), u64::MAX);
+    assert!(failures.is_empty(), "{} seeds failed", failures.len());
+}
+
+#[test]
+fn a_seed_is_the_same_run_each_time() {
+    for seed in [1, 2, 3] {
+        let plan = Plan::of(seed);
+        assert_eq!(plan.run(), plan.run(), "{}", say(&plan));
+    }
+}
+
+#[test]
+#[ignore = "takes as long as it is told: QUORATE_SIM_STEPS, QUORATE_SIM_SEED"]
+fn at_length() {
+    let first = number("QUORATE_SIM_SEED", 1_000_000);
+    let (failures, _) = run_seeds(first..u64::MAX, number("QUORATE_SIM_STEPS", 20_000_000));
+    assert!(failures.is_empty(), "{} seeds failed", failures.len());
+}
+
+#[test]
+#[ignore = "one seed, with all that the nodes say: QUORATE_SIM_SEED, QUORATE_SIM_LOG"]
+fn one_seed() {
+    if let Ok(filter) = std::env::var("QUORATE_SIM_LOG") {
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .init();
+    }
+    let plan = plan(number("QUORATE_SIM_SEED", 0));
+    eprintln!("{}", say(&plan));
+    let outcome = plan.run().unwrap_or_else(|why| panic!("{why}"));
+    eprintln!("{outcome:?}");
+}
