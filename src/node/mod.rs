@@ -50,6 +50,7 @@ mod outbox;
 mod queue;
 mod raft_reply;
 mod raft_side;
+mod raft_start;
 mod relay;
 mod replace;
 mod report;

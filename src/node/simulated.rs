@@ -17,12 +17,13 @@ use crate::rt::{self, Doorbell, Parker};
 use crate::shard::Shard;
 use crate::value::Digest;
 
-use super::boot::{Event, Kept, SEED, start_raft_on};
+use super::boot::Event;
 use super::client::Clients;
 use super::cluster::Cluster;
 use super::engine::Engine;
 use super::layout::Layout;
 use super::message::Message;
+use super::raft_start::{Kept, SEED, start_raft_on};
 
 /// How often a core looks after expiry, in ms; as in `core`.
 const TICK_MS: u64 = 100;
