@@ -194,10 +194,14 @@ impl Cluster {
     async fn settle(self: Rc<Self>, beginning: Beginning) {
         let mut tries = 0;
         while !self.is_settled(&beginning) {
-            match &beginning {
+            let taken_in = match &beginning {
                 Beginning::Alone => self.ask_for_a_place(&[]).await,
                 Beginning::With(peers, expected) => self.begin_with(peers, *expected).await,
                 Beginning::Joining(members) => self.ask_for_a_place(members).await,
+            };
+            // Whoever takes it out again from now on means it.
+            if taken_in {
+                return;
             }
             tries += 1;
             if tries % TELL_EVERY == 0 && !self.is_settled(&beginning) {
@@ -263,7 +267,8 @@ impl Cluster {
         state.role == Role::Down || state.members.iter().any(own)
     }
 
-    async fn begin_with(&self, peers: &[NodeAddress], expected: usize) {
+    /// Begins a cluster, or asks for a place in the one that there is. Answers whether it was taken in.
+    async fn begin_with(&self, peers: &[NodeAddress], expected: usize) -> bool {
         if self.relay.group.state().members.is_empty() {
             let mut answers = Vec::new();
             for peer in peers.iter().filter(|peer| **peer != self.address) {
@@ -285,15 +290,15 @@ impl Cluster {
                         Err(error) => tracing::debug!("no cluster begins here: {error}"),
                     }
                 }
-                return;
+                return false;
             }
         }
-        self.ask_for_a_place(peers).await;
+        self.ask_for_a_place(peers).await
     }
 
     /// Asks the leader, as far as it is known here, then `others`, to make this node a voter at its
-    /// address.
-    async fn ask_for_a_place(&self, others: &[NodeAddress]) {
+    /// address. Answers whether that was done.
+    async fn ask_for_a_place(&self, others: &[NodeAddress]) -> bool {
         let mut request = BytesMut::new();
         request.put_u8(ADMIT);
         request.put_u64_le(self.own.id);
@@ -301,8 +306,8 @@ impl Cluster {
         request.put_slice(self.own.address.as_bytes());
         let request = request.freeze();
         if self.relay.group.is_leader() {
-            self.admit(self.own.clone(), false).await;
-            return;
+            let answer = self.admit(self.own.clone(), false).await;
+            return relay::done(&answer).is_some();
         }
         let leader = self.relay.group.leader();
         let leader = leader.and_then(|leader| leader.address.parse().ok());
@@ -322,12 +327,13 @@ impl Cluster {
                 }
             }
             if relay::done(&answer).is_some() {
-                return;
+                return true;
             }
             if let Some(why) = relay::text_of(&answer) {
                 tracing::info!("{to} does not take this node in yet: {why}");
             }
         }
+        false
     }
 
     /// Makes a node a voter at its address, on the leader. A node that was at that address before

@@ -11,6 +11,7 @@
 //! Not done here: lost power (`crash` and the simulation do), more than one machine.
 
 mod client;
+mod clients;
 mod commands;
 mod failover;
 mod faults;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::network::{Namespace, Network, host};
-use super::{Connection, Ended, Node, PATIENCE, Value};
+use super::{Connection, Node, PATIENCE, Value};
 
 /// Small files, so that a node that was away for a while needs a checkpoint.
 pub const SMALL: [&str; 4] = ["--checkpoint-log-size", "1mb", "--log-segment-size", "1mb"];
@@ -171,6 +171,7 @@ impl Cluster {
         }
         all.extend(self.args.iter().map(String::as_str));
         all.extend(args);
+        await_freed(seat);
         let entering = seat.namespace.as_ref().map(|one| one.entering());
         let prepare = |command: &mut Command| {
             if let Some(entering) = entering {
@@ -211,11 +212,6 @@ impl Cluster {
         self.take(node).stop()
     }
 
-    /// Waits until a node ended by itself.
-    pub fn wait_for_end(&mut self, node: usize) -> Ended {
-        self.take(node).wait_for_end()
-    }
-
     /// Halts a node in the midst of whatever it does.
     pub fn pause(&mut self, node: usize) {
         self.node(node).signal(libc::SIGSTOP);
@@ -223,10 +219,6 @@ impl Cluster {
 
     pub fn resume(&mut self, node: usize) {
         self.node(node).signal(libc::SIGCONT);
-    }
-
-    pub fn directory(&self, node: usize) -> &Path {
-        &self.seats[node].directory
     }
 
     /// Gives a node that does not run another directory.
@@ -371,6 +363,22 @@ impl Drop for Cluster {
             eprintln!("the files are kept in {}", home.keep().display());
         }
     }
+}
+
+/// Waits until the kernel has let go of the ports of a node that was killed: rings are taken down
+/// after their process is gone.
+fn await_freed(seat: &Seat) {
+    let bind = || {
+        TcpListener::bind(("0.0.0.0", seat.port))
+            .and(TcpListener::bind(("0.0.0.0", seat.port + PEER_OFFSET)))
+    };
+    super::eventually("the ports are free", || {
+        let bound = match &seat.namespace {
+            Some(namespace) => namespace.inside(bind),
+            None => bind(),
+        };
+        bound.is_ok()
+    });
 }
 
 /// A port that is free, as is its peer port, below those of outgoing connections.
