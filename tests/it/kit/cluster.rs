@@ -74,7 +74,7 @@ impl Cluster {
         };
         let place = |node: usize| match &namespace {
             Some(_) => PORT + node as u16,
-            None => free_pair(),
+            None => super::free_port(),
         };
         let seats = (0..count).map(|node| ("127.0.0.1".into(), place(node), namespace.clone()));
         Cluster::of(seats.collect(), None, cores, args)
@@ -230,7 +230,7 @@ impl Cluster {
     pub fn move_port(&mut self, node: usize) {
         self.seats[node].port = match &self.seats[node].namespace {
             Some(_) => self.seats[node].port + 100,
-            None => free_pair(),
+            None => super::free_port(),
         };
     }
 
@@ -379,14 +379,4 @@ fn await_freed(seat: &Seat) {
         };
         bound.is_ok()
     });
-}
-
-/// A port that is free, as is its peer port, below those of outgoing connections.
-fn free_pair() -> u16 {
-    loop {
-        let port = super::free_port();
-        if port < 22_000 && TcpListener::bind(("127.0.0.1", port + PEER_OFFSET)).is_ok() {
-            return port;
-        }
-    }
 }

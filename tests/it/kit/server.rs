@@ -131,10 +131,7 @@ impl Server {
                 return;
             }
             // Another process may have taken the port in between.
-            assert!(
-                self.said().contains("is in use"),
-                "the server does not start"
-            );
+            assert!(self.said().contains("in use"), "the server does not start");
             self.child = None;
         }
         panic!("no free port");
@@ -216,10 +213,12 @@ fn end_with_parent(command: &mut Command) {
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, nor on its peer port.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
-    const COUNT: u16 = 20_000;
+    // Peer ports lie above by this much; both below those of outgoing connections.
+    const PEERS: u16 = 10_000;
+    const COUNT: u16 = 12_000;
     let offset = (std::process::id() % 997) as u16 * 20;
     for _ in 0..COUNT {
         let port = FIRST
@@ -227,7 +226,8 @@ pub fn free_port() -> u16 {
                 .fetch_add(1, Ordering::Relaxed)
                 .wrapping_add(offset)
                 % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let bind = |port| TcpListener::bind(("127.0.0.1", port));
+        if bind(port).and(bind(port + PEERS)).is_ok() {
             return port;
         }
     }
