@@ -36,4 +36,5 @@ assert {node.port for node in r.get_nodes()} == set(PORTS), r.get_nodes()
 print("ready", *primaries, flush=True)
 for number, _ in enumerate(sys.stdin, 1):
     works(r, number)
-    print("works", *(node.port for node in r.get_primaries()), flush=True)
+    # Where it sends this key by now; get_primaries() goes on naming leaders of before.
+    print("works", r.get_node_from_key(f"py:{number}").port, flush=True)
