@@ -38,7 +38,13 @@ fn for_nobody() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755));
     open(directory.path()).expect("an open directory");
     let binary = directory.path().join("quorate");
-    fs::copy(program(), &binary).expect("a copy of the binary");
+    // By another process: a child that a test beside this one forks meanwhile would inherit a
+    // descriptor that writes to the copy, and it could not be started.
+    let copied = Command::new("cp").arg(program()).arg(&binary).status();
+    assert!(
+        copied.is_ok_and(|status| status.success()),
+        "a copy of the binary"
+    );
     open(&binary).expect("an executable");
     let data = directory.path().join("data");
     fs::create_dir(&data).expect("a directory");
