@@ -51,13 +51,13 @@ struct Seat {
     namespace: Option<Arc<Namespace>>,
     node: Option<Node>,
     directory: PathBuf,
+    cores: usize,
 }
 
 /// The nodes, by number from 0 on.
 pub struct Cluster {
     seats: Vec<Seat>,
     network: Option<Network>,
-    cores: usize,
     args: Vec<String>,
     home: Option<tempfile::TempDir>,
 }
@@ -109,14 +109,22 @@ impl Cluster {
             namespace,
             node: None,
             directory: home.path().join(format!("node{number}")),
+            cores,
         });
         Cluster {
             seats: seats.collect(),
             network,
-            cores,
             args: args.iter().map(ToString::to_string).collect(),
             home: Some(home),
         }
+    }
+
+    /// Gives each node its own number of cores.
+    pub fn with_cores(mut self, cores: &[usize]) -> Cluster {
+        for (seat, cores) in self.seats.iter_mut().zip(cores) {
+            seat.cores = *cores;
+        }
+        self
     }
 
     pub fn count(&self) -> usize {
@@ -155,7 +163,7 @@ impl Cluster {
 
     /// Starts a node on what it has, with `args` behind those of all.
     pub fn start(&mut self, node: usize, args: &[&str]) {
-        let cores = self.cores.to_string();
+        let cores = self.seats[node].cores.to_string();
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let core = (node % cpus).to_string();
         let seat = &mut self.seats[node];
@@ -165,7 +173,7 @@ impl Cluster {
             // Peers come from elsewhere, clients from beside it.
             all.extend(["--bind", &seat.host, "127.0.0.1"]);
         }
-        if self.cores == 1 {
+        if seat.cores == 1 {
             // Each alone would take the first.
             all.extend(["--core-list", &core]);
         }
@@ -214,7 +222,7 @@ impl Cluster {
 
     /// Halts a node in the midst of whatever it does.
     pub fn pause(&mut self, node: usize) {
-        self.node(node).signal(libc::SIGSTOP);
+        self.node(node).pause();
     }
 
     pub fn resume(&mut self, node: usize) {

@@ -172,6 +172,23 @@ impl Node {
         unsafe { libc::kill(self.child.id() as i32, signal) };
     }
 
+    /// Stops all of its threads until `SIGCONT`. On a busy machine that takes some ms, in which it
+    /// would go on.
+    pub fn pause(&self) {
+        self.signal(libc::SIGSTOP);
+        let (id, events) = (
+            self.child.id(),
+            libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT,
+        );
+        // SAFETY: the child is our own and `info` is there to be written; zeros are a value of it.
+        // `WNOWAIT` leaves an end to be collected by `Child::wait`.
+        let waited = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            libc::waitid(libc::P_PID, id, &mut info, events)
+        };
+        assert_eq!(waited, 0, "a stop of the node");
+    }
+
     /// Waits until the node ends by itself.
     ///
     /// # Panics
