@@ -17,7 +17,6 @@ fn appends(directory: &Path, count: u64, payload: &Bytes, sync: bool) -> Duratio
     let settings = Settings {
         name: "log".to_string(),
         placement: Placement::Unbound,
-        spin_us: 0,
     };
     let took = rt::executor::run(&settings, async {
         let doorbell = Doorbell::new().expect("an eventfd is to be had");

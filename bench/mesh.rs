@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use quorate::rt::mesh::{Mesh, mesh};
-use quorate::rt::{self, Doorbell, Parker, Placement, Settings};
+use quorate::rt::{self, Doorbell, Parker, Placement, Ring, Settings};
+
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Ends the other core.
 const STOP: u64 = u64::MAX;
@@ -13,12 +15,16 @@ fn settings(name: &str) -> Settings {
     Settings {
         name: name.to_string(),
         placement: Placement::Unbound,
-        spin_us: 0,
     }
 }
 
+fn ring(doorbell: Doorbell) -> Ring {
+    let parker = Parker::new(doorbell).expect("a parker");
+    Ring::new(parker).expect("the kernel gives an io_uring")
+}
+
 /// The next message. Sleeps for it, or looks again and again.
-async fn receive(mesh: &mut Mesh<u64>, parker: &Parker, sleeps: bool) -> u64 {
+async fn receive(mesh: &mut Mesh<u64>, ring: &Ring, sleeps: bool) -> u64 {
     loop {
         if let Some((_, message)) = mesh.receive() {
             return message;
@@ -27,25 +33,21 @@ async fn receive(mesh: &mut Mesh<u64>, parker: &Parker, sleeps: bool) -> u64 {
             rt::yield_now().await;
             continue;
         }
-        parker.arm();
-        if mesh.has_mail() {
-            parker.disarm();
-        } else {
-            parker.park().await;
-        }
+        let rested = ring.rest(&mut Vec::new(), false, LONGEST, || mesh.has_mail());
+        rested.await.expect("the ring works");
     }
 }
 
 /// Sends every message back until it is told to stop.
 fn echo(mut mesh: Mesh<u64>, doorbell: Doorbell, sleeps: bool) {
     let ran = rt::executor::run(&settings("echo"), async move {
-        let parker = Parker::new(doorbell).expect("an eventfd is to be had");
+        let ring = ring(doorbell);
         loop {
-            let message = receive(&mut mesh, &parker, sleeps).await;
+            let message = receive(&mut mesh, &ring, sleeps).await;
             mesh.send(0, message);
             mesh.flush();
             if message == STOP {
-                return;
+                return Ring::forget_current();
             }
         }
     });
@@ -62,13 +64,13 @@ fn round_trips(count: u64, sleeps: bool) -> Duration {
     let bells = doorbells.clone();
     let thread = std::thread::spawn(move || echo(there, bells[1].clone(), sleeps));
     let took = rt::executor::run(&settings("hop"), async move {
-        let parker = Parker::new(doorbells[0].clone()).expect("an eventfd is to be had");
+        let ring = ring(doorbells[0].clone());
         // The first one waits for the other core to come up.
         let mut begun = Instant::now();
         for message in 0..=count {
             here.send(1, message);
             here.flush();
-            receive(&mut here, &parker, sleeps).await;
+            receive(&mut here, &ring, sleeps).await;
             if message == 0 {
                 begun = Instant::now();
             }
@@ -76,7 +78,8 @@ fn round_trips(count: u64, sleeps: bool) -> Duration {
         let took = begun.elapsed();
         here.send(1, STOP);
         here.flush();
-        receive(&mut here, &parker, sleeps).await;
+        receive(&mut here, &ring, sleeps).await;
+        Ring::forget_current();
         took
     });
     thread.join().expect("the other core ends");

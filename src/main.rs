@@ -108,7 +108,8 @@ fn announce(config: &Config, layout: Layout, cpus: &[usize], addresses: &[Socket
     }
 }
 
-/// How many cores, which does what, and the CPU of each: pinned when there is one for each.
+/// How many cores, which does what, and the CPU of each. Pinned where CPUs are listed, or the node
+/// takes all there are: of several nodes on a machine with fewer cores each, all would take the same.
 fn placement(config: &Config) -> (Layout, Vec<usize>) {
     let allowed = allowed_cpus();
     let listed = config.core_list();
@@ -124,7 +125,9 @@ fn placement(config: &Config) -> (Layout, Vec<usize>) {
     };
     let candidates = if listed.is_empty() { &allowed } else { &listed };
     let mut cpus: Vec<usize> = candidates.iter().copied().take(cores).collect();
-    if cpus.len() < cores || cpus.iter().any(|cpu| !allowed.contains(cpu)) {
+    if listed.is_empty() && cores < allowed.len() {
+        cpus.clear();
+    } else if cpus.len() < cores || cpus.iter().any(|cpu| !allowed.contains(cpu)) {
         tracing::warn!(
             "{cores} cores were asked for and {} may be used: none is pinned",
             candidates.len()

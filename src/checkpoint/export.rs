@@ -12,6 +12,7 @@ use futures::Stream;
 
 use crate::error::Fatal;
 use crate::limits::CHECKPOINT_EXPORT_PIECES;
+use crate::rt::cross_thread_waker;
 
 use super::load::read;
 use super::meta::CheckpointMeta;
@@ -85,7 +86,7 @@ impl Stream for Export {
         match &mut state.end {
             Some(end) => Poll::Ready(std::mem::replace(end, Ok(())).err().map(Err)),
             None => {
-                state.waiting = Some(context.waker().clone());
+                state.waiting = Some(cross_thread_waker(context));
                 Poll::Pending
             }
         }

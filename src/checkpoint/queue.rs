@@ -11,6 +11,7 @@ use futures::channel::oneshot;
 
 use super::meta::CheckpointMeta;
 use crate::limits::CHECKPOINT_QUEUE_BYTES;
+use crate::rt::cross_thread;
 use crate::value::Digest;
 
 /// Why a chunk was not taken.
@@ -91,7 +92,7 @@ impl Queue {
     /// Resolves when a chunk of `bytes` would be taken, or refused for good. Room is not kept for
     /// whom it wakes: try again.
     pub async fn room(&self, bytes: usize) {
-        poll_fn(|context| {
+        let room = poll_fn(|context| {
             let mut state = self.lock();
             if state.failed.is_some() || state.end.is_some() || state.has_room(bytes) {
                 return Poll::Ready(());
@@ -101,8 +102,8 @@ impl Queue {
                 state.waiting.push(waker.clone());
             }
             Poll::Pending
-        })
-        .await;
+        });
+        cross_thread(room).await;
     }
 
     /// Has the image made durable and compared behind the chunks that are in.

@@ -10,6 +10,7 @@ use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
 
 use crate::error::Fatal;
+use crate::rt::cross_thread;
 use crate::value::Digest;
 
 use super::meta::{CheckpointMeta, Origin};
@@ -114,7 +115,7 @@ impl Store {
     /// Resolves when no checkpoint is being written or cleared away. Another may begin before the
     /// caller does. Cancel-safe.
     pub async fn idle(&self) {
-        poll_fn(|context| {
+        let idle = poll_fn(|context| {
             let mut waiting = self.busy.waiting();
             // Looked at under the lock: the end wakes whoever is in the list by then.
             if !self.busy.is.load(Ordering::Acquire) {
@@ -122,8 +123,8 @@ impl Store {
             }
             waiting.push(context.waker().clone());
             Poll::Pending
-        })
-        .await;
+        });
+        cross_thread(idle).await;
     }
 
     /// The newest complete checkpoint.

@@ -13,6 +13,7 @@ use std::task::{Poll, Waker};
 
 use crate::error::Fatal;
 use crate::limits::CHECKPOINT_SUPPLY_CHUNKS;
+use crate::rt::cross_thread;
 
 use super::load::read;
 use super::store::Store;
@@ -181,7 +182,7 @@ impl Shared {
     }
 
     async fn wait<T>(&self, news: impl Fn(&State) -> Option<T>) -> T {
-        poll_fn(|context| {
+        let found = poll_fn(|context| {
             let mut state = self.lock();
             if let Some(news) = news(&state) {
                 return Poll::Ready(news);
@@ -191,8 +192,8 @@ impl Shared {
                 state.waiting.push(waker.clone());
             }
             Poll::Pending
-        })
-        .await
+        });
+        cross_thread(found).await
     }
 }
 

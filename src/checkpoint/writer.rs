@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::channel::oneshot;
 
+use crate::rt::file::answer;
 use crate::value::Digest;
 
 use super::meta::CheckpointMeta;
@@ -45,8 +46,8 @@ impl Writer {
     pub(super) async fn seal(&self, digest: Digest) -> io::Result<()> {
         let (outcome, done) = oneshot::channel();
         self.queue.seal(Seal { digest, outcome });
-        done.await
-            .unwrap_or_else(|_| Err(io::Error::other("the checkpoint was given up")))
+        let done = answer(done).await;
+        done.unwrap_or_else(|| Err(io::Error::other("the checkpoint was given up")))
     }
 
     /// Completes the checkpoint once what was fed is written and synced. To be called when every
@@ -60,8 +61,8 @@ impl Writer {
         let (outcome, done) = oneshot::channel();
         self.finishing = true;
         self.queue.finish(outcome);
-        done.await
-            .unwrap_or_else(|_| Err(io::Error::other("the checkpoint was given up")))
+        let done = answer(done).await;
+        done.unwrap_or_else(|| Err(io::Error::other("the checkpoint was given up")))
     }
 
     /// Gives the checkpoint up; the one before stays.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::checkpoint::Store;
 use crate::config::Config;
@@ -110,7 +109,6 @@ where
             });
         threads.push(thread.map_err(setup)?);
     }
-    spawn_watch(doorbells.clone(), stop.clone()).map_err(setup)?;
     Ok(Running {
         threads,
         stop,
@@ -119,27 +117,6 @@ where
         sender,
         _lock: lock,
     })
-}
-
-/// How often it is looked whether a core that is not parked makes turns.
-const WATCH_EVERY: Duration = Duration::from_millis(20);
-
-/// Wakes executors that fell asleep with work waiting.
-fn spawn_watch(doorbells: Vec<Doorbell>, stop: Arc<AtomicBool>) -> std::io::Result<()> {
-    let mut turns = vec![0; doorbells.len()];
-    std::thread::Builder::new()
-        .name("watch".into())
-        .spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                std::thread::sleep(WATCH_EVERY);
-                for (doorbell, turns) in doorbells.iter().zip(&mut turns) {
-                    if doorbell.is_stuck(turns) {
-                        doorbell.rescue();
-                    }
-                }
-            }
-        })?;
-    Ok(())
 }
 
 /// What a load hands each core, and its end.
@@ -275,7 +252,6 @@ impl Seat {
         let settings = rt::Settings {
             name: format!("core-{}", self.core),
             placement: self.cpu.map_or(Placement::Unbound, Placement::Pinned),
-            spin_us: 0,
         };
         rt::executor::run(&settings, self.serve(mesh, shard, store, front)).map_err(no_ring)?
     }
@@ -321,9 +297,10 @@ impl Seat {
         }
         let joint = running.engine.raft.as_ref();
         let joint = joint.map(|raft| Rc::downgrade(&raft.joint));
+        let ring = running.ring.clone();
         drop(running);
         if let Some(joint) = joint {
-            let_go(joint).await;
+            ring.drive(let_go(joint)).await;
         }
         Ring::forget_current();
         ran.map_err(|error| Fatal::Setup(format!("the kernel gave up the ring: {error}")))?;

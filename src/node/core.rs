@@ -40,20 +40,17 @@ impl<F: Front> Core<F> {
     /// When the kernel refuses the ring.
     pub async fn run(&mut self) -> io::Result<()> {
         let mut completions: Vec<Completion> = Vec::with_capacity(1024);
-        let (mut next_tick_ms, mut idle_turns, mut visited_ms) = (0, 0, 0);
+        let (mut next_tick_ms, mut idle_turns) = (0, 0);
         let (mut draining_until_ms, mut drained) = (None, false);
-        spawn_ticks(self.parker.clone());
         loop {
-            self.parker.count_turn();
             self.engine.begin_turn();
             let now_ms = self.engine.now_ms();
-            let mut busy = self.ring.turn(&mut completions)?;
             for completion in completions.drain(..) {
                 self.front
                     .complete(&self.ring, completion, &mut self.engine);
             }
             self.ring.publish_buffers();
-            busy |= self.engine.receive(&mut self.front);
+            let mut busy = self.engine.receive(&mut self.front);
             busy |= self.engine.capture_turn(&mut self.front, &self.parker);
             busy |= self.engine.slot_scan_turn();
             busy |= self.engine.replace_turn(&mut self.front, &self.parker);
@@ -93,15 +90,13 @@ impl<F: Front> Core<F> {
                     return Ok(());
                 }
             }
-            idle_turns = if busy { 0 } else { idle_turns + 1 };
-            if now_ms != visited_ms {
-                visited_ms = now_ms;
-                rt::visit_reactor().await;
-            } else if busy || idle_turns <= self.spin_turns() {
-                rt::yield_now().await;
-            } else {
-                self.sleep(&mut completions).await?;
-            }
+            let spins = idle_turns < self.spin_turns();
+            let tick = Duration::from_millis(next_tick_ms.saturating_sub(now_ms));
+            let (ring, engine, front) = (&self.ring, &self.engine, &self.front);
+            let has_work = || engine.has_work() || front.has_work();
+            let came = ring.rest(&mut completions, busy || spins, tick, has_work);
+            let came = came.await?;
+            idle_turns = if busy || came { 0 } else { idle_turns + 1 };
         }
     }
 
@@ -126,32 +121,4 @@ impl<F: Front> Core<F> {
     fn spin_turns(&self) -> u64 {
         self.spin_us
     }
-
-    /// Sleeps until something comes, unless something came just now.
-    async fn sleep(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
-        self.parker.arm();
-        let work = self.engine.has_work() || self.front.has_work();
-        let came = work || self.ring.turn(completions)?;
-        for completion in completions.drain(..) {
-            self.front
-                .complete(&self.ring, completion, &mut self.engine);
-        }
-        if came {
-            self.parker.disarm();
-            rt::yield_now().await;
-        } else {
-            self.parker.park().await;
-        }
-        Ok(())
-    }
-}
-
-/// Wakes the main task for its tick, until the executor ends: stopping has a deadline, too.
-fn spawn_ticks(parker: Parker) {
-    rt::spawn(async move {
-        loop {
-            rt::sleep(Duration::from_millis(TICK_MS)).await;
-            parker.notify();
-        }
-    });
 }

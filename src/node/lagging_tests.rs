@@ -214,7 +214,6 @@ fn run(test: impl Future<Output = ()>) {
     let settings = rt::Settings {
         name: "nodes".into(),
         placement: Placement::Unbound,
-        spin_us: 0,
     };
     rt::executor::run(&settings, test).unwrap();
 }

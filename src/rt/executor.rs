@@ -1,12 +1,16 @@
 //! Executors: making them, and the tasks on them.
 
-use std::future::poll_fn;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use glommio::timer::Timer;
 use glommio::{LocalExecutor, LocalExecutorBuilder};
 use io_uring::IoUring;
+use pin_project_lite::pin_project;
 
 /// Where an executor's thread runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +26,6 @@ pub enum Placement {
 pub struct Settings {
     pub name: String,
     pub placement: Placement,
-    /// How long the executor looks for work before it sleeps; 0 on machines with few cores.
-    pub spin_us: u64,
 }
 
 /// glommio's registered buffers; ours are elsewhere, so the least that works.
@@ -35,8 +37,8 @@ const RING_DEPTH: usize = 128;
 
 /// glommio's preemption is not used: where its timer fires between being set and the first look at
 /// it, glommio 0.9 takes the queue of ready tasks for empty and goes to sleep on it. (Seen in one
-/// run of five on a crowded machine with 1 ms, never with 100 ms and more.) The main task lets the
-/// reactor run by itself instead: [`visit_reactor`].
+/// run of five on a crowded machine with 1 ms, never with 100 ms and more.) A core's main task always
+/// yields or sleeps by itself, so glommio never goes to sleep beside it.
 const PREEMPT: Duration = Duration::from_secs(3600);
 
 /// How long an executor that finds no lockable memory is tried again: the kernel gives back what
@@ -80,7 +82,6 @@ fn make(settings: &Settings) -> io::Result<LocalExecutor> {
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_DEPTH)
         .preempt_timer(PREEMPT)
-        .spin_before_park(Duration::from_micros(settings.spin_us))
         .make();
     made.map_err(|error| {
         let error = io::Error::from(error);
@@ -111,13 +112,45 @@ pub fn explain(error: &io::Error) -> String {
     format!("{advice} ({error})")
 }
 
+thread_local! {
+    static POLLS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often tasks of this thread have been run. Two equal answers: none was ready in between.
+pub(super) fn polls() -> u64 {
+    POLLS.get()
+}
+
+pin_project! {
+    /// A task whose runs are counted.
+    pub struct Counted<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Counted<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        POLLS.set(POLLS.get().wrapping_add(1));
+        self.project().future.poll(context)
+    }
+}
+
+/// What every task is to be wrapped in, so that the main task sees that one ran: it sleeps only when
+/// none is ready.
+pub fn counted<F: Future>(future: F) -> Counted<F> {
+    Counted { future }
+}
+
 /// Starts a task on this executor, in the queue of the caller, that nobody waits for. It ends when
 /// it returns or when the executor does.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     #[cfg(feature = "sim")]
     return super::sim::spawn(future);
     #[cfg(not(feature = "sim"))]
-    glommio::spawn_local(future).detach();
+    glommio::spawn_local(counted(future)).detach();
 }
 
 /// Lets every other task that is ready on this executor run once.
@@ -134,16 +167,30 @@ pub async fn yield_now() {
     .await;
 }
 
-/// Lets the executor look after its timers and its own I/O, and every other ready task run. What
-/// a main task that never sleeps calls about once a millisecond: timers are late by no more.
-pub async fn visit_reactor() {
-    sleep(Duration::ZERO).await;
+/// Lets glommio's reactor run: it wakes the tasks that other threads have woken.
+pub(super) async fn visit_reactor() {
+    let mut soon = Duration::from_micros(1);
+    loop {
+        // The reactor's turn comes when no task is ready: this one has to wait for something. A
+        // timer that is due when it is first looked at is no wait.
+        let (mut timer, mut waited) = (Timer::new(soon), false);
+        poll_fn(|context| {
+            let polled = Pin::new(&mut timer).poll(context);
+            waited |= polled.is_pending();
+            polled
+        })
+        .await;
+        if waited {
+            return;
+        }
+        soon *= 2;
+    }
 }
 
-/// Waits. Precise to about a millisecond beside busy tasks.
+/// Waits. Late by a turn of the main task.
 pub async fn sleep(duration: Duration) {
     #[cfg(feature = "sim")]
     super::sim::Sleep::new(duration).await;
     #[cfg(not(feature = "sim"))]
-    glommio::timer::sleep(duration).await;
+    super::timer::Sleep::new(duration).await;
 }

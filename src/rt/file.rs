@@ -3,8 +3,11 @@
 //! Everything here must be called from inside a running executor. File descriptors are borrowed:
 //! the caller keeps them open until the future resolves.
 
+use std::cell::OnceCell;
 use std::io;
 use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{SendError, Sender, channel};
 
 use futures::channel::oneshot;
 use io_uring::opcode;
@@ -155,15 +158,50 @@ pub async fn fdatasync(fd: RawFd) -> io::Result<()> {
     .await
 }
 
-/// Runs `work` on the executor's helper thread: for the rare call that may block long (a cold
-/// read, a very large write). Costs a hop of 25-50 us.
+thread_local! {
+    /// To this core's helper thread, which ends with it.
+    static HELPER: OnceCell<Sender<Box<dyn FnOnce() + Send>>> = const { OnceCell::new() };
+}
+
+fn start_helper() -> Sender<Box<dyn FnOnce() + Send>> {
+    // What is in it is bounded by the tasks that wait for its end.
+    let (sender, receiver) = channel::<Box<dyn FnOnce() + Send>>();
+    let help = move || receiver.into_iter().for_each(|work| work());
+    let started = std::thread::Builder::new()
+        .name("helper".into())
+        .spawn(help);
+    if let Err(error) = started {
+        tracing::error!("no thread can be made for a call that blocks: {error}");
+    }
+    sender
+}
+
+/// Runs `work` on this core's helper thread: for the rare call that may block long (a cold
+/// read, a very large write). Costs a hop of 25-50 us. Where no thread can be made it blocks here.
+///
+/// # Panics
+/// As `work` does.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    glommio::executor().spawn_blocking(work).await
+    let (sender, receiver) = oneshot::channel();
+    let guarded = move || {
+        let done = catch_unwind(AssertUnwindSafe(work));
+        // Whoever asked may have given up.
+        let _ = sender.send(done);
+    };
+    let sent = HELPER.with(|helper| helper.get_or_init(start_helper).send(Box::new(guarded)));
+    if let Err(SendError(guarded)) = sent {
+        guarded();
+    }
+    match answer(receiver).await {
+        Some(Ok(value)) => value,
+        Some(Err(panic)) => resume_unwind(panic),
+        None => unreachable!("the work sends whatever becomes of it"),
+    }
 }
 
 /// Waits for an answer that another thread gives; `None` where it dropped its end.
 pub async fn answer<T>(receiver: oneshot::Receiver<T>) -> Option<T> {
-    receiver.await.ok()
+    super::cross_thread(receiver).await.ok()
 }
 
 /// Runs `future` to its end on a fresh executor of the calling thread: the entry of unit tests.

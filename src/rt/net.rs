@@ -260,41 +260,11 @@ fn ring() -> io::Result<Ring> {
 #[cfg(test)]
 pub fn run_test<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
     use super::park::{Doorbell, Parker};
-    use std::cell::Cell;
 
     super::file::run_test(async {
         let parker = Parker::new(Doorbell::new().expect("a descriptor")).expect("a descriptor");
-        let ring = Ring::new(parker.clone()).expect("a ring");
-        let ended = Rc::new(Cell::new(None));
-        let (slot, waker) = (ended.clone(), parker.clone());
-        super::spawn(async move {
-            slot.set(Some(future.await));
-            waker.notify();
-        });
-        let mut completions = Vec::new();
-        let mut visited = std::time::Instant::now();
-        let value = loop {
-            let busy = ring.turn(&mut completions).expect("the ring works");
-            if let Some(value) = ended.take() {
-                break value;
-            }
-            if visited.elapsed() > Duration::from_millis(1) {
-                visited = std::time::Instant::now();
-                super::visit_reactor().await;
-                continue;
-            }
-            if busy {
-                super::yield_now().await;
-                continue;
-            }
-            parker.arm();
-            if ring.turn(&mut completions).expect("the ring works") || ring.has_file_to_submit() {
-                parker.disarm();
-                super::yield_now().await;
-            } else {
-                parker.park().await;
-            }
-        };
+        let ring = Ring::new(parker).expect("a ring");
+        let value = ring.drive(future).await;
         Ring::forget_current();
         value
     })

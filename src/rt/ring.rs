@@ -1,22 +1,27 @@
 //! Our own io_uring ring, one per core.
 //!
 //! Operations on clients' sockets come back as [`Completion`]s to the core's main task; those on
-//! files and on peers' sockets are futures. What is pushed is submitted at the next [`Ring::turn`],
-//! so that a turn's operations share one system call.
+//! files and on peers' sockets are futures. What is pushed is submitted at the end of the main task's
+//! turn ([`Ring::rest`]): a turn's operations, the look at what completed, and the sleep where nothing
+//! is left to do, are one system call.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
-use io_uring::types::Fd;
+use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::{BUFFERS, Buffers, GROUP};
-use super::park::Parker;
+use super::park::{Doorbell, Parker};
+use super::{executor, timer};
 
 /// Submissions that one turn can queue before it must enter the kernel.
 const SUBMISSIONS: u32 = 1024;
@@ -26,6 +31,13 @@ const COMPLETIONS: u32 = 8192;
 
 /// `IORING_ENTER_GETEVENTS`: run deferred task work and post its completions.
 const GETEVENTS: u32 = 1;
+
+/// Longest sleep: whatever woke a task in a way that this core does not hear of waits no longer.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+
+/// Rounds of the executor's other tasks before a turn ends, at most: they wake each other, and what
+/// they begin is submitted together.
+const ROUNDS_MAX: usize = 4;
 
 /// What a socket operation's completion is matched by: 56 bits of the caller's choice.
 pub type Token = u64;
@@ -59,6 +71,7 @@ const SEND: u64 = 3 << 56;
 const FILE: u64 = 4 << 56;
 const IGNORE: u64 = 5 << 56;
 const AWAITED: u64 = 6 << 56;
+const BELL: u64 = 7 << 56;
 const KIND: u64 = 0xFF << 56;
 
 /// One core's ring. Cheap to clone; not `Send`.
@@ -71,6 +84,10 @@ struct Inner {
     buffers: RefCell<Buffers>,
     operations: RefCell<Operations>,
     parker: Parker,
+    /// The kernel watches the core's doorbell.
+    bell_watched: Cell<bool>,
+    /// When the reactor of glommio was visited.
+    visited: Cell<Instant>,
 }
 
 /// Operations under way that are futures, by place.
@@ -102,7 +119,7 @@ impl Ring {
     /// # Errors
     /// When the kernel has no io_uring, forbids it, is older than 6.1, or memory may not be locked.
     pub fn new(parker: Parker) -> io::Result<Ring> {
-        let ring = super::executor::with_memory(|| {
+        let ring = executor::with_memory(|| {
             IoUring::builder()
                 .setup_single_issuer()
                 .setup_defer_taskrun()
@@ -118,13 +135,13 @@ impl Ring {
                 .register_buf_ring_with_flags(buffers.address(), BUFFERS, GROUP, 0)?;
         }
         buffers.fill();
-        ring.submitter()
-            .register_eventfd(parker.doorbell().as_raw_fd())?;
         let ring = Ring(Rc::new(Inner {
             ring: RefCell::new(ring),
             buffers: RefCell::new(buffers),
             operations: RefCell::default(),
             parker,
+            bell_watched: Cell::new(false),
+            visited: Cell::new(Instant::now()),
         }));
         CURRENT.with(|current| *current.borrow_mut() = Some(ring.clone()));
         Ok(ring)
@@ -140,37 +157,121 @@ impl Ring {
         CURRENT.with(|current| current.borrow_mut().take());
     }
 
-    /// Submits what was pushed, gathers what completed. Answers whether anything did.
+    /// What wakes this core.
+    pub(super) fn doorbell(&self) -> &Doorbell {
+        self.0.parker.doorbell()
+    }
+
+    /// Whether this thread has a ring.
+    pub fn is_here() -> bool {
+        CURRENT.with_borrow(|current| current.is_some())
+    }
+
+    /// Ends a turn of the core's main task: lets the executor's other tasks run, submits what was
+    /// pushed, gathers what completed. Where nothing is left to do it sleeps until something
+    /// completes, a timer is due, or another core rings, `longest` at most: nothing runs, the main
+    /// task is not `busy` and nothing was notified, and `has_work` finds nothing that would come
+    /// without a wake. Answers whether anything completed.
     ///
     /// # Errors
     /// When the kernel refuses the ring itself: nothing can go on.
-    pub fn turn(&self, completions: &mut Vec<Completion>) -> io::Result<bool> {
+    pub async fn rest(
+        &self,
+        completions: &mut Vec<Completion>,
+        busy: bool,
+        longest: Duration,
+        has_work: impl FnOnce() -> bool,
+    ) -> io::Result<bool> {
+        let parker = &self.0.parker;
+        let now = Instant::now();
+        let is_called = parker.doorbell().take_called();
+        if is_called || now.duration_since(self.0.visited.get()) >= SLEEP_MAX {
+            self.0.visited.set(now);
+            executor::visit_reactor().await;
+        }
+        let due = timer::fire();
+        let mut is_idle = false;
+        for _ in 0..ROUNDS_MAX {
+            let polls = executor::polls();
+            executor::yield_now().await;
+            is_idle = executor::polls() == polls;
+            if busy || is_idle || parker.is_notified() {
+                break;
+            }
+        }
+        let mut sleep = None;
+        if is_idle && !busy && !parker.is_notified() {
+            parker.arm();
+            if !has_work() && !parker.doorbell().is_called() {
+                // What was set meanwhile is no earlier than it was asked for.
+                let due = timer::fire().or(due).unwrap_or(SLEEP_MAX);
+                sleep = Some(due.min(longest).min(SLEEP_MAX));
+            }
+        }
+        let entered = self.enter(completions, sleep);
+        parker.disarm();
+        parker.begin_turn();
+        entered
+    }
+
+    /// Submits what was pushed, gathers what completed, and sleeps for that where it may. Answers
+    /// whether anything did.
+    fn enter(
+        &self,
+        completions: &mut Vec<Completion>,
+        sleep: Option<Duration>,
+    ) -> io::Result<bool> {
         let mut ring = self.0.ring.borrow_mut();
+        self.watch_bell(&mut ring);
         self.push_waiting(&mut ring);
         let (submitter, submissions, mut completed) = ring.split();
         let to_submit = submissions.len() as u32;
         drop(submissions);
-        // SAFETY: no argument is passed; the queued entries keep their buffers alive as their
-        // `push`es say.
-        match unsafe { submitter.enter::<()>(to_submit, 0, GETEVENTS, None) } {
+        let entered = match sleep.filter(|sleep| !sleep.is_zero()) {
+            Some(sleep) => {
+                let timeout = Timespec::from(sleep);
+                submitter.submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
+            }
+            // SAFETY: no argument is passed; the queued entries keep their buffers alive as their
+            // `push`es say.
+            None => unsafe { submitter.enter::<()>(to_submit, 0, GETEVENTS, None) },
+        };
+        match entered {
             Ok(_) => {}
-            // Completions wait to be taken first, or a signal came: the next turn goes on.
+            // Completions wait to be taken first, nothing came in time, or a signal: the next turn
+            // goes on.
             Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error),
         }
         completed.sync();
         let mut any = false;
         for entry in &mut completed {
-            any = true;
-            match decode(&entry) {
-                Some(completion) => completions.push(completion),
-                None if matches!(entry.user_data() & KIND, FILE | AWAITED) => {
-                    self.complete_operation(&entry);
+            match (decode(&entry), entry.user_data() & KIND) {
+                (Some(completion), _) => completions.push(completion),
+                (None, FILE | AWAITED) => self.complete_operation(&entry),
+                (None, BELL) => {
+                    let more = cqueue::more(entry.flags());
+                    self.0.bell_watched.set(more);
                 }
-                None => {}
+                (None, _) => {}
             }
+            any = true;
         }
         Ok(any)
+    }
+
+    /// Has the kernel tell when the doorbell is rung. It is never read: each ring counts by itself.
+    fn watch_bell(&self, ring: &mut IoUring) {
+        if self.0.bell_watched.get() {
+            return;
+        }
+        let bell = Fd(self.0.parker.doorbell().as_raw_fd());
+        let entry = opcode::PollAdd::new(bell, libc::POLLIN as u32)
+            .multi(true)
+            .build();
+        // SAFETY: no memory is passed; the doorbell is open as long as the ring.
+        let pushed = unsafe { ring.submission().push(&entry.user_data(BELL)) };
+        self.0.bell_watched.set(pushed.is_ok());
     }
 
     /// Whether a file operation ended since the last call.
@@ -179,7 +280,7 @@ impl Ring {
         std::mem::take(&mut self.0.operations.borrow_mut().file_ended)
     }
 
-    /// Whether an operation on a file, or on a peer's socket, waits for the next turn to be
+    /// Whether an operation on a file, or on a peer's socket, waits for the turn's end to be
     /// submitted.
     #[inline]
     pub fn has_file_to_submit(&self) -> bool {
@@ -293,7 +394,6 @@ impl Ring {
         let mut operations = self.0.operations.borrow_mut();
         let place = operations.begin(Box::new(keep), entry, kind);
         drop(operations);
-        self.0.parker.notify();
         let mut handle = OperationHandle {
             ring: self.clone(),
             place,
@@ -317,32 +417,23 @@ impl Ring {
         })
     }
 
-    /// Runs `future` to its end while no main task polls the ring: before it starts and after it
-    /// has ended. Sockets must be quiet meanwhile.
+    /// Runs `future` to its end while no main task does turns: before it starts and after it has
+    /// ended. Sockets must be quiet meanwhile.
     pub async fn drive<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = std::pin::pin!(future);
         let mut completions = Vec::new();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
         loop {
-            self.0.parker.arm();
-            // A ring that the kernel gave up is met again, and reported, by the main task.
-            let busy = self.turn(&mut completions).unwrap_or(false);
-            let mut park = std::pin::pin!(self.0.parker.park());
-            let ended = poll_fn(|context| {
-                if let Poll::Ready(value) = future.as_mut().poll(context) {
-                    return Poll::Ready(Some(value));
-                }
-                if busy || self.has_file_to_submit() {
-                    context.waker().wake_by_ref();
-                    return Poll::Ready(None);
-                }
-                park.as_mut().poll(context).map(|()| None)
-            })
-            .await;
-            self.0.parker.disarm();
-            match ended {
-                Some(value) => return value,
-                None => super::yield_now().await,
+            woken.0.store(false, Ordering::Relaxed);
+            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return value;
             }
+            let is_woken = || woken.0.load(Ordering::Relaxed);
+            // A ring that the kernel gave up is met again, and reported, by the main task.
+            let _ = self
+                .rest(&mut completions, is_woken(), SLEEP_MAX, is_woken)
+                .await;
         }
     }
 
@@ -410,6 +501,16 @@ impl Operations {
     }
 }
 
+/// A future that is polled again whatever happened is to be polled at once.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Leaves the operation's memory to the ring when its future is dropped before the completion.
 struct OperationHandle {
     ring: Ring,
@@ -440,7 +541,7 @@ impl Drop for OperationHandle {
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
-        Some(libc::EBUSY | libc::EINTR | libc::EAGAIN)
+        Some(libc::EBUSY | libc::EINTR | libc::EAGAIN | libc::ETIME)
     )
 }
 

@@ -1,22 +1,22 @@
-//! Sleeping on glommio's timers.
+//! Sleeping.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use glommio::timer::Timer;
+use crate::rt::timer;
 
 /// Shorter sleeps than this give way to the other tasks until their time is up.
 ///
-/// openraft sleeps for up to a microsecond between two completed writes. As a timer of glommio's
-/// that would be a trip through its rings, and the group would wait for it.
+/// openraft sleeps for up to a microsecond between two completed writes. As a timer that would be a
+/// sleep of the core, and the group would wait for it.
 const SHORT: Duration = Duration::from_micros(50);
 
 /// Resolves once its duration has passed since it was made.
 pub(in crate::raft) enum Sleep {
     Short { until: Instant },
-    Long(Timer),
+    Long(timer::Sleep),
 }
 
 impl Sleep {
@@ -25,7 +25,7 @@ impl Sleep {
             let until = Instant::now() + duration;
             Sleep::Short { until }
         } else {
-            Sleep::Long(Timer::new(duration))
+            Sleep::Long(timer::Sleep::new(duration))
         }
     }
 }
@@ -35,7 +35,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *self {
-            Sleep::Long(timer) => Pin::new(timer).poll(cx).map(|_instant| ()),
+            Sleep::Long(timer) => Pin::new(timer).poll(cx),
             Sleep::Short { until } if Instant::now() >= *until => Poll::Ready(()),
             Sleep::Short { .. } => {
                 cx.waker().wake_by_ref();

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 
 use super::JoinError;
+use crate::rt;
 
 /// The glommio executor that the calling task runs on, as openraft sees it.
 ///
@@ -55,7 +56,7 @@ impl<T> Future for JoinHandle<T> {
 pub(super) fn spawn<T: 'static>(
     future: impl Future<Output = Result<T, JoinError>> + 'static,
 ) -> JoinHandle<T> {
-    JoinHandle(glommio::spawn_local(future).detach())
+    JoinHandle(glommio::spawn_local(rt::counted(future)).detach())
 }
 
 /// Gives way to other tasks of this executor if it is time to.

@@ -28,18 +28,22 @@ impl Doorbell {
         Ok(Doorbell(Arc::default()))
     }
 
-    /// Never: nobody falls asleep with work waiting here.
-    pub fn is_stuck(&self, _turns: &mut u64) -> bool {
-        false
-    }
-
-    pub fn rescue(&self) {
-        self.ring();
-    }
-
     pub fn ring(&self) {
         self.0.rung.store(true, Ordering::Relaxed);
         self.0.waker.wake();
+    }
+
+    /// There are no other threads.
+    pub(in crate::rt) fn call(&self) {
+        self.ring();
+    }
+
+    pub(in crate::rt) fn is_called(&self) -> bool {
+        false
+    }
+
+    pub(in crate::rt) fn take_called(&self) -> bool {
+        false
     }
 }
 
@@ -70,8 +74,6 @@ impl Parker {
         })))
     }
 
-    pub fn count_turn(&self) {}
-
     pub fn doorbell(&self) -> &Doorbell {
         &self.0.doorbell
     }
@@ -82,6 +84,14 @@ impl Parker {
         {
             waker.wake();
         }
+    }
+
+    pub(in crate::rt) fn is_notified(&self) -> bool {
+        self.0.notified.get()
+    }
+
+    pub(in crate::rt) fn begin_turn(&self) {
+        self.0.notified.set(false);
     }
 
     pub async fn park(&self) {
