@@ -15,6 +15,7 @@ def write(directory, name, facts, session):
     raw = {
         "facts": facts,
         "started": session.started_lines,
+        "idle_shares": session.idle_shares,
         "cells": [
             {
                 "cell": result.cell.label,
@@ -37,6 +38,8 @@ def markdown(name, facts, session):
     lines = [f"# {name}", ""]
     lines += [f"- {key}: {value}" for key, value in facts.items()]
     lines += [f"- {who}: `{line}`" for who, line in session.started_lines.items()]
+    idle = ", ".join(f"{who} {share:.1%}" for who, share in session.idle_shares.items())
+    lines.append(f"- CPU of idle clusters, of one core, added to the bound of noise: {idle}")
     lines += environment(results)
     lines += ["", "Ratios are taken inside a round; median (min-max) over rounds. CPU is per"]
     lines += ["operation, all processes of a cluster summed; a batch's `WAIT` is no operation.", ""]
