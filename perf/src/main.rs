@@ -8,6 +8,8 @@ mod closed_loop;
 mod command;
 mod etcd;
 mod latency;
+#[cfg(test)]
+mod loop_tests;
 mod open_loop;
 mod options;
 mod probe;

@@ -76,6 +76,8 @@ pub fn run(plan: &Plan, workload: &Workload) -> Result<Outcome, String> {
         load.turn(true)?;
     }
     let (server_cpu_ns, client_cpu_ns) = cpu.end(&plan.server_pids)?;
+    // What was due in the window while the client itself did not get to run.
+    load.arrive(window_ns.end)?;
     let give_up_ns = load.now_ns() + DRAIN.as_nanos() as u64;
     while load.backlog > 0 {
         if load.turn(false)? > give_up_ns {
