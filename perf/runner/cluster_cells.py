@@ -11,6 +11,7 @@ REDISRAFT = "RedisRaft"
 REDIS_SET_THEN = 105_000
 
 Q3, Q1, ETCD, WAIT, REDIS = "quorate-3", "quorate-1", "etcd-3", "redis-wait", "redis"
+PLACEMENTS = ("0,0,1", "0,1,1", "0,0,0", "none")
 FOLLOWER = "quorate-3 at a follower"
 # The same load from quorate-perf, as the peers get it: it leaves more of the cores to the servers.
 LIGHT, LIGHT_ALONE = "quorate-3, light load", "quorate-1, light load"
@@ -168,12 +169,29 @@ def open_cells():
     return [ClusterCell("cluster-set-open-loop", 1, lanes)]
 
 
+def placement_cells():
+    """Which `--placement` is best: one cluster for each, side by side."""
+    shapes = [("set-c1", "set", 1, 1), ("set", "set", 50, 1), ("set", "set", 50, 16)]
+    shapes += [("get", "get", 50, 1), ("get", "get", 50, 16)]
+    return [
+        ClusterCell(
+            f"placement-{name}", pipeline,
+            tuple(
+                Lane(f"{Q3} on {cpus}", f"{Q3} on {cpus}", "closed", command, clients, pipeline)
+                for cpus in PLACEMENTS
+            ),
+        )
+        for name, command, clients, pipeline in shapes
+    ]
+
+
 def all_cells():
-    return set_cells() + get_cells() + open_cells()
+    return set_cells() + get_cells() + open_cells() + placement_cells()
 
 
 def select(selection):
-    """Cells that match `selection`, as `cells.select`; none unless it names clusters."""
-    if "cluster" not in selection:
+    """Cells that match `selection`, as `cells.select`; none unless it names clusters or
+    placements."""
+    if "cluster" not in selection and "placement" not in selection:
         return []
     return [cell for cell in all_cells() if matches(selection, cell.name, cell.pipeline)]

@@ -43,7 +43,8 @@ def markdown(name, facts, session):
     lines += environment(results)
     lines += ["", "Ratios are taken inside a round; median (min-max) over rounds. CPU is per"]
     lines += ["operation, all processes of a cluster summed; a batch's `WAIT` is no operation.", ""]
-    lines += ["## Goals", "", *goals(results), ""]
+    if any(result.cell.goals for result in results):
+        lines += ["## Goals", "", *goals(results), ""]
     for result in results:
         table = opened if result.cell.lanes[0].load == "open" else lanes
         lines += [f"## {result.cell.label}", "", *table(result), ""]

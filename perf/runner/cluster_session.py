@@ -22,7 +22,7 @@ class ClusterSettings:
     """How clusters are started and etcd is called."""
 
     cores: str  # that every server and load may use
-    placement: str  # of quorate's executors on them, the leader's first; empty: not pinned
+    placement: str  # of quorate's executors on them, the leader's first; or none
     scratch: str
     http_connections: int  # that calls to etcd share
     quorate_arguments: list = field(default_factory=list)

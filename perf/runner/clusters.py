@@ -151,10 +151,10 @@ def start_quorate(program, settings, nodes):
 
 
 def placement_of(placement, nodes):
-    """The CPU of each node's executor. `0,1,1` is that of the leader and of two followers; a node
-    on its own gets the first. Without a placement they are named one that does not exist, which
-    leaves them to the scheduler."""
-    if not placement:
+    """The CPU of each node's executor. `0,0,1` is that of the leader and of two followers; a node
+    on its own gets the first. For `none` they are named one that does not exist, which leaves them
+    to the scheduler."""
+    if placement == "none":
         return [NO_CPU] * nodes
     cpus = placement.split(",")
     return [cpus[at % len(cpus)] for at in range(nodes)]
@@ -217,6 +217,10 @@ STARTERS = {
 
 
 def start(name, programs, settings):
-    """Starts the cluster called `name`, of the binary among `programs` that it is made of."""
-    program = programs["quorate" if name.startswith("quorate") else name.split("-")[0]]
-    return STARTERS[name](replace(program, name=name), settings)
+    """Starts the cluster called `name`, of the binary among `programs` that it is made of. What
+    stands behind ` on ` is a placement of its own."""
+    kind, _, placement = name.partition(" on ")
+    program = programs["quorate" if kind.startswith("quorate") else kind.split("-")[0]]
+    if placement:
+        settings = replace(settings, placement=placement)
+    return STARTERS[kind](replace(program, name=name.replace(" ", "-")), settings)

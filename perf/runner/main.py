@@ -12,8 +12,9 @@ from . import servers, session
 
 PERF = Path(__file__).resolve().parents[1]
 ROOT = PERF.parent
-# Of the three nodes' executors: the leader has more to do than a follower.
-PLACEMENT = "0,1,1"
+# The leader and one follower, a quorum, wake each other on one core; the other has the second
+# follower and most of the load.
+PLACEMENT = "0,0,1"
 # What the clusters of `clusters.STARTERS` are made of.
 CLUSTER_PROGRAMS = ("quorate", "etcd", "redis")
 
@@ -97,8 +98,8 @@ def cluster_run(options, programs, generator):
     """Clusters and load share the cores."""
     cores = f"{options.server_core},{options.load_core}"
     shared = cluster_session.ClusterSettings(
-        cores, "" if options.placement == "none" else options.placement, options.scratch,
-        options.http_connections, options.quorate_args.split(),
+        cores, options.placement, options.scratch, options.http_connections,
+        options.quorate_args.split(),
     )
     by_name = {each.name: each for each in programs}
     return cluster_session.ClusterSession(
@@ -138,7 +139,9 @@ def report(options, programs, running, arguments, stopped):
     facts["command"] = "perf/run " + " ".join(arguments)
     if stopped:
         facts["INCOMPLETE"] = stopped
-    own_name = "cluster" if clusters else "-".join(each.name for each in programs)
+    own_name = "-".join(each.name for each in programs)
+    if clusters:
+        own_name = running.results[0].cell.name.split("-")[0]
     name = f"{now:%Y-%m-%d}-{options.name or own_name}"
     base = programs[0].name
     directory = PERF / "records"
