@@ -101,15 +101,17 @@ def select(selection):
     table, `all` everything.
     """
     words = [word for word in selection.split(",") if word]
-    depths = {int(word[2:]) for word in words if word.startswith("P=")}
     names = [word for word in words if not word.startswith("P=")]
-    chosen = []
-    for cell in all_cells():
-        if depths and cell.pipeline not in depths:
-            continue
-        if names and "all" not in names and not any(name in cell.name for name in names):
-            continue
-        if not names and not cell.by_default:
-            continue
-        chosen.append(cell)
-    return chosen
+    return [
+        cell for cell in all_cells()
+        if matches(selection, cell.name, cell.pipeline) and (names or cell.by_default)
+    ]
+
+
+def matches(selection, name, pipeline):
+    """Whether one of the names, and one of the depths, is that of a cell; none given match all."""
+    words = [word for word in selection.split(",") if word]
+    depths = [word for word in words if word.startswith("P=")]
+    names = [word for word in words if not word.startswith("P=")]
+    named = not names or "all" in names or any(word in name for word in names)
+    return named and (not depths or f"P={pipeline}" in depths)

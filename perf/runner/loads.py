@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 RUN_WITHIN_S = 300
 
@@ -15,21 +15,23 @@ class LoadFailed(Exception):
 
 @dataclass
 class Tools:
-    """The load generators and where they run."""
+    """The load generators and where they run. `wait` is quorate-perf's: `spin` needs a core of
+    its own, `sleep` leaves shared ones to the servers."""
 
     generator: str
-    core: int
+    core: str
     seconds: float
     connections: int
     keys: int
     value_bytes: int
+    wait: str = "spin"
 
     def closed(self, server, command, pipeline, keys=None):
         """Server-bound closed loop: rate, server CPU per reply, idle share of the client."""
         return self._generator(
             "closed", server, "--keys", keys or self.keys,
             "--command", command, "--pipeline", pipeline, "--seconds", self.seconds,
-            "--server-pid", server.pid,
+            "--server-pid", server.pid, "--wait", self.wait,
         )
 
     def open(self, server, command, rate):
@@ -37,7 +39,15 @@ class Tools:
         return self._generator(
             "open", server, "--keys", self.keys,
             "--command", command, "--rate", rate, "--seconds", self.seconds,
-            "--server-pid", server.pid,
+            "--server-pid", server.pid, "--wait", self.wait,
+        )
+
+    def etcd(self, server, command, calls, http_connections):
+        """Closed loop in etcd's protocol, `calls` in flight."""
+        tools = replace(self, connections=http_connections)
+        return tools._generator(
+            "etcd", server, "--keys", self.keys, "--command", command, "--calls", calls,
+            "--seconds", self.seconds, "--server-pid", server.pid,
         )
 
     def preload(self, server):

@@ -1,14 +1,17 @@
-"""What this machine is, how busy it is, and the CPU time of one process."""
+"""What this machine is, how busy it is, how slow its disk, and the CPU time of one process."""
 
 import os
 import platform
 import socket
+import statistics
+import tempfile
 import time
 from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # One look at how busy the machine is.
 LOOK_S = 0.3
+SYNC_BYTES = 4096
 
 
 def busy_and_steal_seconds():
@@ -58,9 +61,33 @@ def _load_over(seconds):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
+
+
+def free_ports(count):
+    """So many different ports: all are held until the last is found."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def sync_us(directory, times=25):
+    """Median microseconds of a 4 KiB overwrite and its fdatasync in `directory`."""
+    taken = []
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        file.write(bytes(SYNC_BYTES))
+        os.fsync(file.fileno())
+        for _ in range(times):
+            began = time.perf_counter()
+            os.pwrite(file.fileno(), bytes(SYNC_BYTES), 0)
+            os.fdatasync(file.fileno())
+            taken.append((time.perf_counter() - began) * 1e6)
+    return statistics.median(taken)
 
 
 def describe():

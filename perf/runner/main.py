@@ -7,16 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import cells, loads, machine, record, servers, session
+from . import cells, cluster_cells, cluster_record, cluster_session, loads, machine, record
+from . import servers, session
 
 PERF = Path(__file__).resolve().parents[1]
 ROOT = PERF.parent
+# The leader and one follower, a quorum, wake each other on one core; the other has the second
+# follower and most of the load.
+PLACEMENT = "0,0,1"
+# What the clusters of `clusters.STARTERS` are made of.
+CLUSTER_PROGRAMS = ("quorate", "etcd", "redis")
 
 
 def parse(arguments):
+    every = cells.all_cells() + cluster_cells.all_cells()
     parser = argparse.ArgumentParser(
         prog="perf/run", description="Measures quorate side by side with other servers.",
-        epilog="Cells: " + ", ".join(dict.fromkeys(cell.name for cell in cells.all_cells())),
+        epilog="Cells: " + ", ".join(dict.fromkeys(cell.name for cell in every)),
     )
     add = parser.add_argument
     add("--cells", default="", help="parts of cell names and P= depths: get-server-bound,P=64")
@@ -35,6 +42,11 @@ def parse(arguments):
         help="CPU of others, as a share of one core, above which a run is noisy")
     add("--patience", type=float, default=60.0, help="seconds to wait for quiet, per cell in all")
     add("--retries", type=int, default=2, help="repeats of a noisy run, while patience lasts")
+    add("--placement", default=PLACEMENT,
+        help="cluster cells: CPUs that quorate's nodes are pinned to, the leader's first; "
+        "none: left to the scheduler")
+    add("--http-connections", type=int, default=1,
+        help="cluster cells: HTTP/2 connections that calls to etcd share")
     add("--server-core", type=int, default=0)
     add("--load-core", type=int, default=1)
     add("--scratch", default="/tmp", help="where data directories are made")
@@ -50,28 +62,25 @@ def parse(arguments):
 def main(arguments):
     parser, options = parse(arguments)
     chosen = cells.select(options.cells)
-    if not chosen:
+    of_clusters = cluster_cells.select(options.cells)
+    if chosen and of_clusters:
+        parser.error("cells of clusters are measured in a run of their own")
+    if not chosen and not of_clusters:
         parser.error(f"no cell matches --cells {options.cells}")
+    names = CLUSTER_PROGRAMS if of_clusters else options.servers.split(",")
     try:
-        programs = [program(name, options) for name in options.servers.split(",")]
+        programs = [program(name, options) for name in names]
         generator = build_generator()
     except (servers.ServerFailed, subprocess.CalledProcessError) as failure:
         print(f"perf/run: {failure}", file=sys.stderr)
         return 1
-    tools = loads.Tools(
-        generator, options.load_core, options.seconds, options.connections, options.keys,
-        options.value_bytes,
-    )
-    settings = session.Settings(
-        options.pairs, options.quiet_share, options.patience, options.retries,
-        options.server_core, options.scratch, tools,
-    )
-    running = session.Session(settings, programs)
+    make = cluster_run if of_clusters else table_run
+    running = make(options, programs, generator)
     stopped = None
     # Ended from outside, the servers are ended too and what was measured is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        running.measure(chosen)
+        running.measure(chosen or of_clusters)
     except (servers.ServerFailed, KeyboardInterrupt) as cause:
         stopped = str(cause) or "interrupted"
         print(f"perf/run: {stopped}", file=sys.stderr)
@@ -80,38 +89,83 @@ def main(arguments):
     return 1 if stopped else 0
 
 
+def table_run(options, programs, generator):
+    """Servers on a core of their own, the load on another."""
+    return session.Session(settings(options, generator, options.load_core, "spin"), programs)
+
+
+def cluster_run(options, programs, generator):
+    """Clusters and load share the cores."""
+    cores = f"{options.server_core},{options.load_core}"
+    shared = cluster_session.ClusterSettings(
+        cores, options.placement, options.scratch, options.http_connections,
+        options.quorate_args.split(),
+    )
+    by_name = {each.name: each for each in programs}
+    return cluster_session.ClusterSession(
+        settings(options, generator, cores, "sleep"), shared, by_name
+    )
+
+
+def settings(options, generator, load_core, wait):
+    tools = loads.Tools(
+        generator, load_core, options.seconds, options.connections, options.keys,
+        options.value_bytes, wait,
+    )
+    return session.Settings(
+        options.pairs, options.quiet_share, options.patience, options.retries,
+        options.server_core, options.scratch, tools,
+    )
+
+
 def report(options, programs, running, arguments, stopped):
     now = datetime.datetime.now()
+    clusters = isinstance(running, cluster_session.ClusterSession)
     facts = {"taken": now.isoformat(" ", "seconds"), **machine.describe()}
     facts["quorate commit"] = commit()
     facts.update({f"version of {each.name}": each.version for each in programs})
+    connections = "" if clusters else f"c={options.connections}, "
     facts["load"] = (
-        f"c={options.connections}, {options.keys} random keys, {options.value_bytes}-byte values, "
+        f"{connections}{options.keys} random keys, {options.value_bytes}-byte values, "
         f"{options.seconds} s windows, {options.pairs} rounds"
     )
     facts["pinning"] = f"server on core {options.server_core}, load on core {options.load_core}"
+    if clusters:
+        facts["pinning"] = (
+            f"all servers and the load may use cores {options.server_core},{options.load_core}; "
+            f"executors of quorate: {options.placement}"
+        )
+        facts["calls to etcd"] = f"over {options.http_connections} HTTP/2 connection(s)"
     facts["command"] = "perf/run " + " ".join(arguments)
     if stopped:
         facts["INCOMPLETE"] = stopped
-    name = options.name or "-".join(each.name for each in programs)
-    name = f"{now:%Y-%m-%d}-{name}"
+    own_name = "-".join(each.name for each in programs)
+    if clusters:
+        own_name = running.results[0].cell.name.split("-")[0]
+    name = f"{now:%Y-%m-%d}-{options.name or own_name}"
     base = programs[0].name
-    if options.no_record:
-        print(record.markdown(name, facts, running, base))
-        return
     directory = PERF / "records"
     directory.mkdir(exist_ok=True)
-    print(record.write(directory, name, facts, running, base))
+    if options.no_record and clusters:
+        print(cluster_record.markdown(name, facts, running))
+    elif options.no_record:
+        print(record.markdown(name, facts, running, base))
+    elif clusters:
+        print(cluster_record.write(directory, name, facts, running))
+    else:
+        print(record.write(directory, name, facts, running, base))
 
 
 def program(name, options):
     """Finds (or builds) the server called `name`."""
     if name in ("redis", "redis-twin"):
-        binary, arguments = servers.find_redis(), servers.redis_arguments
+        binary, arguments = servers.find_installed("redis-server"), servers.redis_arguments
     elif name == "valkey":
         given = options.valkey
         binary = Path(given) if given else servers.find_valkey(PERF)
         arguments = servers.redis_arguments
+    elif name == "etcd":
+        binary, arguments = servers.find_installed("etcd-server"), None
     elif name == "quorate":
         binary = Path(options.quorate).resolve() if options.quorate else build_quorate()
         extra = options.quorate_args.split()

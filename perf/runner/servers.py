@@ -92,27 +92,44 @@ def quorate_arguments(core, extra):
 
 def start(program, durability, core, scratch):
     """Starts `program` pinned to `core` in a fresh directory and waits until it answers PING."""
-    directory = Path(tempfile.mkdtemp(prefix=f"quorate-perf-{program.name}-", dir=scratch))
     port = machine.free_port()
-    arguments = [str(word) for word in program.arguments(port, directory, durability)]
-    command = ["taskset", "-c", str(core), str(program.binary), *arguments]
+    server = launch(
+        program, port, lambda directory: program.arguments(port, directory, durability),
+        core, scratch,
+    )
+    wait_for([server], lambda: answers(port), program.name)
+    return server
+
+
+def launch(program, port, arguments, cores, scratch):
+    """Starts `program` with `arguments(directory)` on `cores`, in a fresh directory."""
+    directory = Path(tempfile.mkdtemp(prefix=f"quorate-perf-{program.name}-", dir=scratch))
+    words = [str(word) for word in arguments(directory)]
+    command = ["taskset", "-c", str(cores), str(program.binary), *words]
     with open(directory / "server.log", "wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory,
             env={**os.environ, "NO_COLOR": "1"}, start_new_session=True,
         )
-    server = Server(program, port, directory, process, command)
+    return Server(program, port, directory, process, command)
+
+
+def wait_for(started, ready, name):
+    """Waits until `ready()`; ends all of `started` if it never is, or one of them dies."""
     deadline = time.monotonic() + READY_WITHIN_S
-    while not _answers(port):
-        if not server.alive() or time.monotonic() > deadline:
-            tail = server.log_tail()
+    try:
+        while not ready():
+            dead = [server for server in started if not server.alive()]
+            if dead or time.monotonic() > deadline:
+                raise ServerFailed(f"{name} did not start: {(dead or started)[0].log_tail()}")
+            time.sleep(0.05)
+    except BaseException:
+        for server in started:
             server.end()
-            raise ServerFailed(f"{program.name} did not start: {tail}")
-        time.sleep(0.05)
-    return server
+        raise
 
 
-def _answers(port):
+def answers(port):
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(b"*1\r\n$4\r\nPING\r\n")
@@ -128,10 +145,11 @@ def version_of(binary):
     return (printed.stdout or printed.stderr).strip().splitlines()[0]
 
 
-def find_redis():
-    path = shutil.which("redis-server")
+def find_installed(name):
+    """A server of Debian's, by the name of its package."""
+    path = shutil.which("etcd" if name == "etcd-server" else name)
     if path is None:
-        raise ServerFailed("redis-server is not installed (Debian: apt-get install redis-server)")
+        raise ServerFailed(f"{name} is not installed (Debian: apt-get install {name})")
     return Path(path)
 
 

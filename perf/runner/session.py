@@ -40,6 +40,7 @@ class CellResult:
     runs: dict = field(default_factory=dict)
     failures: dict = field(default_factory=dict)
     memory_ns: list = field(default_factory=list)  # one probe per round
+    sync_us: list = field(default_factory=list)  # one per round, where the disk matters
 
     def rounds(self):
         """The rounds that count: the wholly quiet ones if enough are, else all."""
@@ -58,9 +59,7 @@ class CellResult:
         """`key` of each counting, successful run of `name`; slashes reach into nested objects."""
         runs, found = self.runs.get(name, []), []
         for index in self.rounds():
-            value = runs[index] if index < len(runs) else None
-            for part in key.split("/"):
-                value = value.get(part) if isinstance(value, dict) else None
+            value = reach(runs[index], key) if index < len(runs) else None
             if value is not None:
                 found.append(value)
         return found
@@ -74,11 +73,19 @@ class CellResult:
         ones, twos = self.runs.get(subject, []), self.runs.get(base, [])
         count = min(len(ones), len(twos))
         pairs = [(ones[index], twos[index]) for index in self.rounds() if index < count]
-        return [one[key] / two[key] for one, two in pairs if one and two and two.get(key)]
+        pairs = [(reach(one, key), reach(two, key)) for one, two in pairs]
+        return [one / two for one, two in pairs if one is not None and two]
 
     def noisy(self):
         runs = [run for rounds in self.runs.values() for run in rounds if run]
         return sum(run["noisy"] for run in runs), len(runs)
+
+
+def reach(run, key):
+    """`key` of a run, None where there is none; slashes reach into nested objects."""
+    for part in key.split("/"):
+        run = run.get(part) if isinstance(run, dict) else None
+    return run
 
 
 class Session:

@@ -5,6 +5,9 @@ import time
 import unittest
 
 from . import cells, loads, machine, record
+from .cluster_tests import (  # noqa: F401
+    ClusterCells, Goals, Leaders, Record, Resp, Starting,
+)
 from .session import CellResult, Session
 
 CSV = (

@@ -45,7 +45,7 @@ fn round<'reply>(
     let mut events = Vec::new();
     let mut open = connections;
     while open > 0 {
-        wire.turn(&mut events)?;
+        wire.turn(&mut events, None)?;
         for event in events.drain(..) {
             match event {
                 Event::Received {

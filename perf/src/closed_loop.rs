@@ -1,20 +1,26 @@
 //! Closed loop: every connection keeps one batch of requests in flight.
 //!
 //! Made to be lighter than any server it measures: requests are encoded beforehand, replies are
-//! counted, one thread, no sleeping. `idle_share` says how much of the window the client had
-//! nothing to do; near zero, the client was the limit and the rate says nothing of the server.
+//! counted, one thread. With a core of its own it does not sleep, and `idle_share` says how much of
+//! the window the client had nothing to do; near zero, the client was the limit and the rate says
+//! nothing of the server. Latency is that of a whole batch, from its sending to its last byte.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
+
 use crate::check::{Batch, surprise};
-use crate::server_cpu::CpuTime;
-use crate::wire::{Event, Wire};
+use crate::latency;
+use crate::server_cpu::Spent;
+use crate::wire::{Event, Wait, Wire};
 use crate::workload::Workload;
 
 /// No reply at all for this long ends the run: either the server hangs or it answered with fewer
 /// bytes than it should (an error instead of a value).
 const STALL: Duration = Duration::from_secs(10);
+/// Longest sleep without a look at the clock.
+const SLEEP_MAX: Duration = Duration::from_millis(10);
 
 /// How to load.
 pub struct Plan {
@@ -26,15 +32,19 @@ pub struct Plan {
     pub window: Duration,
     /// Processes whose CPU time is read over the window; may be empty.
     pub server_pids: Vec<u32>,
+    pub wait: Wait,
 }
 
 /// What the window showed.
 pub struct Outcome {
     pub replies: u64,
     pub window: Duration,
-    /// Share of the window in which the client had nothing to do, 0 to 1.
-    pub idle_share: f64,
+    /// Share of the window in which the client had nothing to do, 0 to 1; unknown if it slept.
+    pub idle_share: Option<f64>,
+    /// Of batches that began and ended in the window, in ns.
+    pub latency: Histogram<u64>,
     pub server_cpu_ns: Option<u64>,
+    pub client_cpu_ns: u64,
 }
 
 /// Runs warm-up and window.
@@ -45,24 +55,25 @@ pub fn run(plan: &Plan, workload: &Workload) -> Result<Outcome, String> {
     let mut load = Load::start(plan, workload)?;
     load.until(Instant::now() + plan.warm_up)?;
 
-    let cpu_before = read_cpu(&plan.server_pids)?;
+    let cpu = Spent::begin(&plan.server_pids)?;
     let begun = Instant::now();
+    load.window_begun = Some(begun);
     (load.replies, load.idle) = (0, Duration::ZERO);
     load.until(begun + plan.window)?;
     let window = begun.elapsed();
-    let server_cpu_ns = match (read_cpu(&plan.server_pids)?, cpu_before) {
-        (Some(after), Some(before)) => Some(after.since(&before)),
-        _ => None,
-    };
+    let (server_cpu_ns, client_cpu_ns) = cpu.end(&plan.server_pids)?;
 
-    let idle_share = load.idle.as_secs_f64() / window.as_secs_f64();
+    let idle = load.idle.as_secs_f64() / window.as_secs_f64();
     let replies = load.replies;
+    load.window_begun = None;
     load.drain()?;
     Ok(Outcome {
         replies,
         window,
-        idle_share,
+        idle_share: (plan.wait == Wait::Spin).then_some(idle),
+        latency: load.latency,
         server_cpu_ns,
+        client_cpu_ns,
     })
 }
 
@@ -80,20 +91,14 @@ pub fn send_all(plan: &Plan, workload: &Workload) -> Result<u64, String> {
     Ok(load.replies)
 }
 
-fn read_cpu(pids: &[u32]) -> Result<Option<CpuTime>, String> {
-    if pids.is_empty() {
-        return Ok(None);
-    }
-    CpuTime::read(pids)
-        .map(Some)
-        .map_err(|error| format!("reading the server's CPU time: {error}"))
-}
-
 struct Load<'run> {
     wire: Wire<'run>,
     workload: &'run Workload,
     batches: Vec<Batch>,
+    /// When each connection's batch was sent.
+    sent_at: Vec<Instant>,
     pipeline: usize,
+    wait: Wait,
     /// Where the next batch begins in the workload.
     cursor: usize,
     /// Requests sent, over all rounds of the workload.
@@ -105,6 +110,9 @@ struct Load<'run> {
     replies: u64,
     idle: Duration,
     idle_since: Option<Instant>,
+    /// Batches sent since then are the window's; none outside it.
+    window_begun: Option<Instant>,
+    latency: Histogram<u64>,
     last_event: Instant,
     events: Vec<Event>,
 }
@@ -117,7 +125,9 @@ impl<'run> Load<'run> {
             wire,
             workload,
             batches: (0..plan.connections).map(|_| Batch::default()).collect(),
+            sent_at: vec![Instant::now(); plan.connections],
             pipeline: plan.pipeline.min(workload.len()),
+            wait: plan.wait,
             cursor: 0,
             sent: 0,
             once: false,
@@ -125,6 +135,8 @@ impl<'run> Load<'run> {
             replies: 0,
             idle: Duration::ZERO,
             idle_since: None,
+            window_begun: None,
+            latency: latency::histogram()?,
             last_event: Instant::now(),
             events: Vec::with_capacity(1024),
         };
@@ -152,7 +164,7 @@ impl<'run> Load<'run> {
         let mut events = std::mem::take(&mut self.events);
         let found = self
             .wire
-            .turn(&mut events)
+            .turn(&mut events, self.wait.at_most(SLEEP_MAX))
             .map_err(|error| format!("io_uring: {error}"))?;
         let now = Instant::now();
         if found {
@@ -174,7 +186,7 @@ impl<'run> Load<'run> {
                     buffer,
                     bytes,
                 } => {
-                    self.receive(connection, buffer, bytes)?;
+                    self.receive(connection, buffer, bytes, now)?;
                 }
                 Event::Closed => return Err("the server closed a connection".to_owned()),
                 Event::Sent { .. } => {}
@@ -184,14 +196,25 @@ impl<'run> Load<'run> {
         Ok(now)
     }
 
-    fn receive(&mut self, connection: usize, buffer: u16, bytes: usize) -> Result<(), String> {
+    fn receive(
+        &mut self,
+        connection: usize,
+        buffer: u16,
+        bytes: usize,
+        now: Instant,
+    ) -> Result<(), String> {
         let batch = &mut self.batches[connection];
         let chunk = self.wire.chunk(buffer, bytes);
         let complete = batch.receive(self.workload, chunk);
         self.wire.recycle(buffer);
         if complete? {
             self.replies += batch.requests() as u64;
+            let sent = self.sent_at[connection];
+            if self.window_begun.is_some_and(|begun| sent >= begun) {
+                latency::record(&mut self.latency, now - sent);
+            }
             if !self.draining {
+                self.sent_at[connection] = now;
                 self.send(connection)?;
             }
         }

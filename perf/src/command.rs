@@ -16,6 +16,12 @@ pub enum Command {
     Mixed {
         get_percent: u8,
     },
+    /// So many `SET`s, then one [`Command::Wait`]: a batch whose last reply promises the replica.
+    SetWait {
+        sets: usize,
+    },
+    /// `WAIT 1 0`: answers once one replica has all that this connection wrote.
+    Wait,
     Incr,
     Mset,
     Lpush,
@@ -26,15 +32,17 @@ pub enum Command {
 }
 
 impl Command {
-    /// Parses a name of `--command`; `mixed` takes the share of reads from `get_percent`.
+    /// Parses a name of `--command`; `mixed` takes the share of reads from `get_percent`,
+    /// `set-wait` the writes of a batch from `pipeline`.
     ///
     /// # Errors
     /// Names the known commands when `name` is none of them.
-    pub fn parse(name: &str, get_percent: u8) -> Result<Self, String> {
+    pub fn parse(name: &str, get_percent: u8, pipeline: usize) -> Result<Self, String> {
         Ok(match name {
             "get" => Self::Get,
             "set" => Self::Set,
             "mixed" => Self::Mixed { get_percent },
+            "set-wait" => Self::SetWait { sets: pipeline },
             "incr" => Self::Incr,
             "mset" => Self::Mset,
             "lpush" => Self::Lpush,
@@ -44,7 +52,7 @@ impl Command {
             "ping" => Self::Ping,
             other => {
                 return Err(format!(
-                    "unknown command '{other}': one of get set mixed incr mset lpush hset sadd zadd ping"
+                    "unknown command '{other}': one of get set mixed set-wait incr mset lpush hset sadd zadd ping"
                 ));
             }
         })
@@ -62,17 +70,29 @@ impl Command {
     pub fn replies_known(self) -> bool {
         matches!(
             self,
-            Self::Get | Self::Set | Self::Mixed { .. } | Self::Mset | Self::Ping
+            Self::Get
+                | Self::Set
+                | Self::Mixed { .. }
+                | Self::SetWait { .. }
+                | Self::Wait
+                | Self::Mset
+                | Self::Ping
         )
     }
 
-    /// One request over keys from `next_key`. A `Mixed` load decides beforehand which it wants.
+    /// Requests of a batch in which `pipeline` operations count.
+    pub fn batch_requests(self, pipeline: usize) -> usize {
+        pipeline + usize::from(matches!(self, Self::SetWait { .. }))
+    }
+
+    /// One request over keys from `next_key`. A `Mixed` or `SetWait` load decides beforehand which
+    /// it wants.
     pub fn request(self, value_bytes: usize, mut next_key: impl FnMut() -> u64) -> Request {
         let key = next_key();
         let value = || value_of(key, value_bytes);
         let (arguments, reply): (Vec<Vec<u8>>, Vec<u8>) = match self {
             Self::Get => (vec![b"GET".into(), text_key("key", key)], bulk(&value())),
-            Self::Set | Self::Mixed { .. } => (
+            Self::Set | Self::Mixed { .. } | Self::SetWait { .. } => (
                 vec![b"SET".into(), text_key("key", key), value()],
                 b"+OK\r\n".into(),
             ),
@@ -84,6 +104,10 @@ impl Command {
                 }
                 (arguments, b"+OK\r\n".into())
             }
+            Self::Wait => (
+                vec![b"WAIT".into(), b"1".into(), b"0".into()],
+                b":1\r\n".into(),
+            ),
             Self::Ping => (vec![b"PING".into()], b"+PONG\r\n".into()),
             Self::Incr => (
                 vec![b"INCR".into(), text_key("counter", key)],

@@ -6,6 +6,10 @@ mod ceiling;
 mod check;
 mod closed_loop;
 mod command;
+mod etcd;
+mod latency;
+#[cfg(test)]
+mod loop_tests;
 mod open_loop;
 mod options;
 mod probe;
@@ -21,23 +25,27 @@ use std::time::Duration;
 use command::Command;
 use open_loop::Arrivals;
 use options::Options;
+use wire::Wait;
 use workload::{Shape, Workload};
 
 const USAGE: &str = "\
 quorate-perf closed   one batch in flight per connection; rate, server CPU
 quorate-perf open     fixed arrival rate; latency from the due time, server CPU
+quorate-perf etcd     as closed, in etcd's protocol: put, or linearizable range
 quorate-perf preload  SET of every key once
 quorate-perf ceiling  the ideal server: answers by counting bytes
 quorate-perf probe    how slow memory is just now, for comparing times of day
 
 all:      --host 127.0.0.1 --port 6379 --connections 50 --keys 100000 --value-bytes 32
 closed:   --command get --get-percent 90 --pipeline 1 --warm-up 0.5 --seconds 2
-          --server-pid PID[,PID] --seed 1
+          --server-pid PID[,PID] --seed 1 --wait spin|sleep
 open:     --command get --get-percent 90 --rate 50000 --arrivals poisson|constant
+          --warm-up 0.5 --seconds 2 --server-pid PID[,PID] --seed 1 --wait spin|sleep
+etcd:     --command put|get|preload --calls 50 (outstanding, over all connections)
           --warm-up 0.5 --seconds 2 --server-pid PID[,PID] --seed 1
 preload:  --pipeline 64
 ceiling:  --command get|set|ping
-commands: get set mixed incr mset lpush hset sadd zadd ping
+commands: get set mixed set-wait incr mset lpush hset sadd zadd ping
 ";
 
 /// Requests encoded before a run; more than fit a core's cache at 32-byte values.
@@ -49,6 +57,7 @@ fn main() -> ExitCode {
     let outcome = Options::parse(arguments).and_then(|options| match mode.as_str() {
         "closed" => closed(options),
         "open" => open(options),
+        "etcd" => etcd_load(options),
         "preload" => preload(options),
         "ceiling" => ideal(options),
         "probe" => probe_memory(options),
@@ -68,20 +77,25 @@ fn address(options: &mut Options) -> Result<SocketAddr, String> {
     Ok(SocketAddr::new(host, options.take("port", 6379)?))
 }
 
-fn shape(options: &mut Options) -> Result<Shape, String> {
+fn shape(options: &mut Options, pipeline: usize) -> Result<Shape, String> {
     let get_percent = options.take("get-percent", 90)?;
     let command = options.take("command", "get".to_owned())?;
-    let (keys, requests): (u64, usize) = (options.take("keys", 100_000)?, REQUESTS);
-    if keys == 0 {
-        return Err("--keys must be at least 1".to_owned());
-    }
+    let command = Command::parse(&command, get_percent, pipeline)?;
     Ok(Shape {
-        command: Command::parse(&command, get_percent)?,
-        keys,
+        command,
+        keys: keys(options)?,
         value_bytes: options.take("value-bytes", 32)?,
-        requests,
+        // Whole batches.
+        requests: REQUESTS - REQUESTS % command.batch_requests(pipeline),
         seed: options.take("seed", 1)?,
     })
+}
+
+fn keys(options: &mut Options) -> Result<u64, String> {
+    match options.take("keys", 100_000)? {
+        0 => Err("--keys must be at least 1".to_owned()),
+        keys => Ok(keys),
+    }
 }
 
 fn connections(options: &mut Options) -> Result<usize, String> {
@@ -92,24 +106,34 @@ fn connections(options: &mut Options) -> Result<usize, String> {
 }
 
 fn closed(mut options: Options) -> Result<(), String> {
+    let pipeline = options.take("pipeline", 1)?.clamp(1, REQUESTS / 2);
+    let shape = shape(&mut options, pipeline)?;
+    let batch = shape.command.batch_requests(pipeline);
     let plan = closed_loop::Plan {
         address: address(&mut options)?,
         connections: connections(&mut options)?,
-        pipeline: options.take("pipeline", 1)?.max(1),
+        pipeline: batch,
         warm_up: options.take_seconds("warm-up", 0.5)?,
         window: options.take_seconds("seconds", 2.0)?,
         server_pids: options.take_pids("server-pid")?,
+        wait: options.take("wait", Wait::Spin)?,
     };
-    let shape = shape(&mut options)?;
     options.finish()?;
     let outcome = closed_loop::run(&plan, &Workload::random(&shape))?;
     let seconds = outcome.window.as_secs_f64();
+    // What counts: a batch's `WAIT` does not.
+    let replies = outcome.replies / batch as u64 * pipeline as u64;
     println!(
-        "{{\"replies\": {}, \"seconds\": {seconds:.6}, \"rps\": {:.1}, \"client_idle_share\": {:.4}, {}}}",
-        outcome.replies,
-        outcome.replies as f64 / seconds,
-        outcome.idle_share,
-        cpu_fields(outcome.server_cpu_ns, outcome.replies, outcome.window),
+        "{{\"replies\": {replies}, \"seconds\": {seconds:.6}, \"rps\": {:.1}, \"client_idle_share\": {}, {}, {}}}",
+        replies as f64 / seconds,
+        number_or_null(outcome.idle_share, 4),
+        latency::json("latency", &outcome.latency),
+        cpu_fields(
+            outcome.server_cpu_ns,
+            outcome.client_cpu_ns,
+            replies,
+            outcome.window
+        ),
     );
     Ok(())
 }
@@ -133,11 +157,18 @@ fn open(mut options: Options) -> Result<(), String> {
         window: options.take_seconds("seconds", 2.0)?,
         server_pids: options.take_pids("server-pid")?,
         seed: 2,
+        wait: options.take("wait", Wait::Spin)?,
     };
     if !(plan.rate > 0.0 && plan.rate.is_finite()) {
         return Err("--rate must be above 0".to_owned());
     }
-    let shape = shape(&mut options)?;
+    if plan.wait == Wait::Sleep {
+        wire::sleep_exactly();
+    }
+    let shape = shape(&mut options, 1)?;
+    if shape.command.batch_requests(1) != 1 {
+        return Err("--command: only for closed, requests of a batch belong together".to_owned());
+    }
     options.finish()?;
     let outcome = open_loop::run(&plan, &Workload::random(&shape))?;
     let replies = outcome.latency.len();
@@ -145,9 +176,44 @@ fn open(mut options: Options) -> Result<(), String> {
         "{{\"replies\": {replies}, \"rate\": {:.1}, \"rps\": {:.1}, {}, {}, {}}}",
         plan.rate,
         replies as f64 / outcome.window.as_secs_f64(),
-        quantiles("latency", &outcome.latency),
-        quantiles("send_lag", &outcome.send_lag),
-        cpu_fields(outcome.server_cpu_ns, replies, outcome.window),
+        latency::json("latency", &outcome.latency),
+        latency::json("send_lag", &outcome.send_lag),
+        cpu_fields(
+            outcome.server_cpu_ns,
+            outcome.client_cpu_ns,
+            replies,
+            outcome.window
+        ),
+    );
+    Ok(())
+}
+
+fn etcd_load(mut options: Options) -> Result<(), String> {
+    let plan = etcd::Plan {
+        address: address(&mut options)?,
+        connections: connections(&mut options)?,
+        calls: options.take("calls", 50)?,
+        command: etcd::Command::parse(&options.take("command", "put".to_owned())?)?,
+        keys: keys(&mut options)?,
+        value_bytes: options.take("value-bytes", 32)?,
+        warm_up: options.take_seconds("warm-up", 0.5)?,
+        window: options.take_seconds("seconds", 2.0)?,
+        server_pids: options.take_pids("server-pid")?,
+        seed: options.take("seed", 1)?,
+    };
+    options.finish()?;
+    let outcome = etcd::run(&plan)?;
+    let replies = outcome.replies;
+    println!(
+        "{{\"replies\": {replies}, \"rps\": {:.1}, {}, {}}}",
+        replies as f64 / outcome.window.as_secs_f64(),
+        latency::json("latency", &outcome.latency),
+        cpu_fields(
+            outcome.server_cpu_ns,
+            outcome.client_cpu_ns,
+            replies,
+            outcome.window
+        ),
     );
     Ok(())
 }
@@ -160,8 +226,9 @@ fn preload(mut options: Options) -> Result<(), String> {
         warm_up: Duration::ZERO,
         window: Duration::ZERO,
         server_pids: Vec::new(),
+        wait: Wait::Sleep,
     };
-    let shape = shape(&mut options)?;
+    let shape = shape(&mut options, 1)?;
     options.finish()?;
     let loaded = closed_loop::send_all(&plan, &Workload::every_key(shape.keys, shape.value_bytes))?;
     println!("{{\"keys\": {loaded}}}");
@@ -171,7 +238,7 @@ fn preload(mut options: Options) -> Result<(), String> {
 fn ideal(mut options: Options) -> Result<(), String> {
     let address = address(&mut options)?;
     let connections = connections(&mut options)?;
-    let shape = shape(&mut options)?;
+    let shape = shape(&mut options, 1)?;
     options.finish()?;
     let sample = Workload::random(&Shape {
         requests: 1,
@@ -194,24 +261,22 @@ fn probe_memory(options: Options) -> Result<(), String> {
     Ok(())
 }
 
-fn quantiles(name: &str, histogram: &hdrhistogram::Histogram<u64>) -> String {
-    let us = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
-    format!(
-        "\"{name}_us\": {{\"p50\": {:.1}, \"p99\": {:.1}, \"p99.9\": {:.1}, \"max\": {:.1}}}",
-        us(0.5),
-        us(0.99),
-        us(0.999),
-        histogram.max() as f64 / 1000.0
-    )
+fn number_or_null(number: Option<f64>, digits: usize) -> String {
+    number.map_or("null".to_owned(), |number| format!("{number:.digits$}"))
 }
 
-fn cpu_fields(server_cpu_ns: Option<u64>, replies: u64, window: Duration) -> String {
-    match server_cpu_ns {
-        None => "\"server_cpu_ns_per_reply\": null, \"server_cpu_share\": null".to_owned(),
-        Some(ns) => format!(
-            "\"server_cpu_ns_per_reply\": {:.1}, \"server_cpu_share\": {:.4}",
-            ns as f64 / replies.max(1) as f64,
-            ns as f64 / window.as_nanos() as f64
-        ),
-    }
+fn cpu_fields(
+    server_cpu_ns: Option<u64>,
+    client_cpu_ns: u64,
+    replies: u64,
+    window: Duration,
+) -> String {
+    let per_reply = |ns: u64| ns as f64 / replies.max(1) as f64;
+    let share = |ns: u64| ns as f64 / window.as_nanos() as f64;
+    format!(
+        "\"server_cpu_ns_per_reply\": {}, \"server_cpu_share\": {}, \"client_cpu_ns_per_reply\": {:.1}",
+        number_or_null(server_cpu_ns.map(per_reply), 1),
+        number_or_null(server_cpu_ns.map(share), 4),
+        per_reply(client_cpu_ns),
+    )
 }

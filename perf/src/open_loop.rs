@@ -15,17 +15,19 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::check::surprise;
+use crate::latency;
 use crate::random::Random;
-use crate::server_cpu::CpuTime;
-use crate::wire::{Event, Wire};
+use crate::server_cpu::Spent;
+use crate::wire::{Event, Wait, Wire};
 use crate::workload::Workload;
 
 /// Requests due and unanswered, over all connections, at which the run counts as overloaded.
 const BACKLOG_MAX: usize = 1_000_000;
 /// How long after the window answers are waited for.
 const DRAIN: Duration = Duration::from_secs(10);
-/// Largest latency that the histogram holds, in ns.
-const LATENCY_NS_MAX: u64 = 60_000_000_000;
+
+/// Longest sleep without a look at the clock.
+const SLEEP_MAX: Duration = Duration::from_millis(10);
 
 /// How requests are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ pub struct Plan {
     pub window: Duration,
     pub server_pids: Vec<u32>,
     pub seed: u64,
+    pub wait: Wait,
 }
 
 /// What the window showed; histograms in nanoseconds.
@@ -55,6 +58,7 @@ pub struct Outcome {
     pub send_lag: Histogram<u64>,
     pub window: Duration,
     pub server_cpu_ns: Option<u64>,
+    pub client_cpu_ns: u64,
 }
 
 /// Runs warm-up, window and drain.
@@ -67,20 +71,13 @@ pub fn run(plan: &Plan, workload: &Workload) -> Result<Outcome, String> {
     while load.now_ns() < window_ns.start {
         load.turn(true)?;
     }
-    let cpu = |pids: &[u32]| match pids {
-        [] => Ok(None),
-        pids => CpuTime::read(pids)
-            .map(Some)
-            .map_err(|error| format!("CPU time: {error}")),
-    };
-    let cpu_before = cpu(&plan.server_pids)?;
+    let cpu = Spent::begin(&plan.server_pids)?;
     while load.now_ns() < window_ns.end {
         load.turn(true)?;
     }
-    let server_cpu_ns = match (cpu(&plan.server_pids)?, cpu_before) {
-        (Some(after), Some(before)) => Some(after.since(&before)),
-        _ => None,
-    };
+    let (server_cpu_ns, client_cpu_ns) = cpu.end(&plan.server_pids)?;
+    // What was due in the window while the client itself did not get to run.
+    load.arrive(window_ns.end)?;
     let give_up_ns = load.now_ns() + DRAIN.as_nanos() as u64;
     while load.backlog > 0 {
         if load.turn(false)? > give_up_ns {
@@ -95,6 +92,7 @@ pub fn run(plan: &Plan, workload: &Workload) -> Result<Outcome, String> {
         send_lag: load.send_lag,
         window: plan.window,
         server_cpu_ns,
+        client_cpu_ns,
     })
 }
 
@@ -124,6 +122,7 @@ struct Load<'run> {
     started: Instant,
     window_ns: std::ops::Range<u64>,
     backlog: usize,
+    wait: Wait,
     latency: Histogram<u64>,
     send_lag: Histogram<u64>,
     events: Vec<Event>,
@@ -145,8 +144,6 @@ impl<'run> Load<'run> {
                 inside_line: false,
             }
         };
-        let histogram =
-            || Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).map_err(|error| error.to_string());
         let warm_up_ns = plan.warm_up.as_nanos() as u64;
         Ok(Self {
             wire,
@@ -159,8 +156,9 @@ impl<'run> Load<'run> {
             started: Instant::now(),
             window_ns: warm_up_ns..warm_up_ns + plan.window.as_nanos() as u64,
             backlog: 0,
-            latency: histogram()?,
-            send_lag: histogram()?,
+            wait: plan.wait,
+            latency: latency::histogram()?,
+            send_lag: latency::histogram()?,
             events: Vec::with_capacity(1024),
         })
     }
@@ -175,9 +173,13 @@ impl<'run> Load<'run> {
         if arriving {
             self.arrive(now_ns)?;
         }
+        let sleep_max = match arriving {
+            true => Duration::from_nanos((self.next_due_ns as u64).saturating_sub(now_ns)),
+            false => SLEEP_MAX,
+        };
         let mut events = std::mem::take(&mut self.events);
         self.wire
-            .turn(&mut events)
+            .turn(&mut events, self.wait.at_most(sleep_max.min(SLEEP_MAX)))
             .map_err(|error| format!("io_uring: {error}"))?;
         if !events.is_empty() {
             let came_ns = self.now_ns();

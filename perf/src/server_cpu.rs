@@ -1,4 +1,4 @@
-//! CPU time of the measured server, read from outside.
+//! CPU time of the measured servers, read from outside, and of the client itself.
 //!
 //! `/proc/PID/task/*/schedstat` counts nanoseconds on a CPU per thread, io_uring's kernel workers
 //! included. A thread that ends inside the window would take its time with it; then the coarser
@@ -53,6 +53,39 @@ impl CpuTime {
             .iter()
             .map(|(thread, ns)| ns - earlier.thread_ns.get(thread).copied().unwrap_or(0))
             .sum()
+    }
+}
+
+/// CPU time that servers and this client spend from one moment to another.
+pub struct Spent {
+    servers: Option<CpuTime>,
+    client: CpuTime,
+}
+
+impl Spent {
+    /// The clocks now; of no server where `pids` is empty.
+    ///
+    /// # Errors
+    /// When a process is gone.
+    pub fn begin(pids: &[u32]) -> Result<Self, String> {
+        let read = |pids: &[u32]| CpuTime::read(pids).map_err(|error| format!("CPU time: {error}"));
+        Ok(Self {
+            servers: (!pids.is_empty()).then(|| read(pids)).transpose()?,
+            client: read(&[std::process::id()])?,
+        })
+    }
+
+    /// Nanoseconds of the servers, and of this process, since then.
+    ///
+    /// # Errors
+    /// As [`Spent::begin`].
+    pub fn end(self, pids: &[u32]) -> Result<(Option<u64>, u64), String> {
+        let now = Self::begin(pids)?;
+        let servers = now
+            .servers
+            .zip(self.servers)
+            .map(|(after, before)| after.since(&before));
+        Ok((servers, now.client.since(&self.client)))
     }
 }
 

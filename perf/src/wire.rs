@@ -1,8 +1,10 @@
-//! Sockets on one io_uring: multishot receive into a ring of buffers, plain sends, no sleeping.
+//! Sockets on one io_uring: multishot receive into a ring of buffers, plain sends.
 //!
-//! The thread never waits in the kernel. It watches the completion and task-run flags in shared
-//! memory and enters only when there is something to submit or to collect, so the server is not
-//! charged for waking the client, and the time between two finds is the client's idle time.
+//! Where the client has a core to itself ([`Wait::Spin`]), the thread never waits in the kernel. It
+//! watches the completion and task-run flags in shared memory and enters only when there is
+//! something to submit or to collect, so the server is not charged for waking the client, and the
+//! time between two finds is the client's idle time. Where servers and client share cores
+//! ([`Wait::Sleep`]), spinning would take from what is measured: the thread sleeps in the kernel.
 //!
 //! Invariants
 //! - A received chunk stays valid until [`Wire::recycle`]; each buffer id is recycled once.
@@ -15,7 +17,9 @@ use std::io;
 use std::marker::PhantomData;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
@@ -27,6 +31,40 @@ const BUFFER_BYTES: usize = 16 * 1024;
 const BUFFERS: u16 = 256;
 const SUBMISSIONS: u32 = 4096;
 const SENT: u64 = 1 << 32;
+
+/// What the thread does while nothing happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Looks again and again: for a client with a core of its own.
+    Spin,
+    /// Sleeps in the kernel: for a client that shares its core with servers.
+    Sleep,
+}
+
+impl FromStr for Wait {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "spin" => Ok(Self::Spin),
+            "sleep" => Ok(Self::Sleep),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Wait {
+    /// For [`Wire::turn`]: `sleep_max` where there is sleeping at all.
+    pub fn at_most(self, sleep_max: Duration) -> Option<Duration> {
+        (self == Self::Sleep).then_some(sleep_max)
+    }
+}
+
+/// Lets sleeps end when they should: threads otherwise wake up to 50 us late.
+pub fn sleep_exactly() {
+    // SAFETY: no pointers involved.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+}
 
 /// What happened on a connection.
 #[derive(Clone, Copy, Debug)]
@@ -107,12 +145,17 @@ impl<'bytes> Wire<'bytes> {
         unsafe { self.push(&entry) }
     }
 
-    /// Submits what is queued and appends what has happened to `events`; false if nothing was
-    /// there to do. Never sleeps.
+    /// Submits what is queued and appends what has happened to `events`. With `sleep_max` it
+    /// sleeps so long for something to happen; otherwise never, and is false if nothing was there
+    /// to do.
     ///
     /// # Errors
     /// A failed send or receive, with its cause.
-    pub fn turn(&mut self, events: &mut Vec<Event>) -> io::Result<bool> {
+    pub fn turn(
+        &mut self,
+        events: &mut Vec<Event>,
+        sleep_max: Option<Duration>,
+    ) -> io::Result<bool> {
         for index in 0..self.rearm.len() {
             let connection = self.rearm[index];
             let descriptor = types::Fd(self.sockets[connection].as_raw_fd());
@@ -126,8 +169,16 @@ impl<'bytes> Wire<'bytes> {
         let (submitter, mut queue, mut completions) = self.ring.split();
         queue.sync();
         let pending = queue.len() as u32;
-        if pending == 0 && !queue.taskrun() {
+        completions.sync();
+        if let (true, Some(sleep_max)) = (completions.is_empty(), sleep_max) {
+            let timespec = types::Timespec::from(sleep_max);
+            let arguments = types::SubmitArgs::new().timespec(&timespec);
+            match submitter.submit_with_args(1, &arguments) {
+                Err(error) if error.raw_os_error() == Some(libc::ETIME) => {}
+                outcome => drop(outcome?),
+            }
             completions.sync();
+        } else if pending == 0 && !queue.taskrun() {
             if completions.is_empty() {
                 return Ok(false);
             }

@@ -139,7 +139,10 @@ impl Building {
             Command::Mixed { get_percent } if self.coin.below(100) < u64::from(get_percent) => {
                 Command::Get
             }
-            Command::Mixed { .. } => Command::Set,
+            Command::SetWait { sets } if self.starts.len().is_multiple_of(sets + 1) => {
+                Command::Wait
+            }
+            Command::Mixed { .. } | Command::SetWait { .. } => Command::Set,
             other => other,
         };
         let request = command.request(shape.value_bytes, next_key);
@@ -211,6 +214,20 @@ mod tests {
             .filter(|request| workload.first_byte(*request) == b'$')
             .count();
         assert!((16..48).contains(&reads), "{reads} of 64 read");
+    }
+
+    #[test]
+    fn each_batch_of_writes_ends_in_a_wait() {
+        let workload = Workload::random(&Shape {
+            requests: 6,
+            ..shape(Command::SetWait { sets: 2 })
+        });
+        for batch in [0, 3] {
+            let replies = workload.replies(batch, batch + 3).unwrap();
+            assert_eq!(replies, b"+OK\r\n+OK\r\n:1\r\n");
+            let requests = workload.requests(batch, batch + 3);
+            assert!(requests.ends_with(b"*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$1\r\n0\r\n"));
+        }
     }
 
     #[test]
