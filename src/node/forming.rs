@@ -43,7 +43,7 @@ impl State {
             let Some(next) = self.foreign.pop_front() else {
                 break;
             };
-            if next.term != self.standing.term {
+            if next.term != self.standing.term || next.answer.has_failed() {
                 next.answer.end(Err(Unavailable::NoLeader));
                 continue;
             }

@@ -312,8 +312,8 @@ impl Proposer for Group {
         }
     }
 
-    fn propose(&self, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable> {
-        Group::propose(self, tag, payload, sync)
+    fn propose(&self, term: u64, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable> {
+        self.propose_in(term, tag, payload, sync)
     }
 }
 

@@ -13,7 +13,6 @@
 //! address may follow),
 //! 2 nobody can tell, 3 the text that follows, 4 a voter cannot be reached and all were needed. All numbers are little-endian.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -213,10 +212,7 @@ impl Relay {
             return answer_now(Bytes::from_static(&[NO_REPLICAS]));
         }
         let (sender, ended) = oneshot::channel();
-        let answer = Rc::new(ForeignAnswer {
-            sender: RefCell::new(Some(sender)),
-            missing: Cell::new(parts.len()),
-        });
+        let answer = ForeignAnswer::new(sender, parts.len());
         for (name, range) in parts {
             self.sequencer.submit_foreign(Foreign {
                 name,
@@ -229,9 +225,7 @@ impl Relay {
         Box::pin(async move {
             Bytes::from_static(match ended.await {
                 Ok(Ok(())) => &[DONE],
-                Ok(Err(
-                    Unavailable::NoLeader | Unavailable::NotLeader { .. } | Unavailable::Busy(_),
-                )) => &[NOT_LEADER],
+                Ok(Err(why)) if why.is_refusal() => &[NOT_LEADER],
                 _ => &[UNKNOWN],
             })
         })

@@ -31,7 +31,9 @@ use crate::clock;
 use crate::command::Rng;
 use crate::error::Unavailable;
 use crate::keyspace::OrderSlice;
-use crate::limits::{BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT};
+use crate::limits::{
+    BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, FORWARD_AGAIN_MS,
+};
 use crate::log::Position;
 use crate::rt::Parker;
 use crate::shard::{Delivery, Local, Part};
@@ -63,9 +65,11 @@ pub(super) struct State {
     pub(super) round: Option<(u64, u64)>,
     /// What is delivered is no older than the first (Unix ms); than the second once this index is.
     pub(super) current: (u64, u64, u64),
-    /// After a refusal or a failed round, when to try again.
-    pub(super) forward_after_ms: u64,
+    /// After a refusal, by the leader or the group, and after a failed round, when to try again.
+    pub(super) send_after_ms: u64,
     pub(super) round_after_ms: u64,
+    /// When the last turn was, Unix ms.
+    turned_ms: u64,
     /// The write of the entry in flight has ended: the next may follow while this one is applied.
     pub(super) write_ended: bool,
     /// Something happened since [`Sequencer::propose`] last looked.
@@ -281,8 +285,9 @@ impl State {
             forward: Forwarding::Idle,
             round: None,
             current: (0, 0, u64::MAX),
-            forward_after_ms: 0,
+            send_after_ms: 0,
             round_after_ms: 0,
+            turned_ms: 0,
             write_ended: false,
             fresh: false,
             standing: Standing::default(),
@@ -337,12 +342,13 @@ impl State {
             }
             self.standing = standing;
             self.fresh = true;
-            self.forward_after_ms = 0;
+            self.send_after_ms = 0;
             self.round_after_ms = 0;
         }
     }
 
     pub(super) fn turn(&mut self, group: &impl Proposer, now_ms: u64) -> bool {
+        self.turned_ms = now_ms;
         if self.looked_ms != now_ms {
             self.looked_ms = now_ms;
             self.look(group.standing());
@@ -362,6 +368,10 @@ impl State {
     }
 
     pub(super) fn propose(&mut self, group: &impl Proposer) -> bool {
+        if self.turned_ms < self.send_after_ms {
+            // While leadership is handed over, say. Looked at again with the next tick at the latest.
+            return false;
+        }
         let mut proposed = false;
         while self.entries.len() < ENTRIES_IN_FLIGHT + self.write_ended as usize
             && self.outgoing.len() < DELIVERIES_WAITING_MAX
@@ -377,7 +387,7 @@ impl State {
                 term: self.standing.term,
                 foreign,
             });
-            match group.propose(tag, payload, sync) {
+            match group.propose(self.standing.term, tag, payload, sync) {
                 Ok(()) => proposed = true,
                 Err(why) => {
                     self.failed(tag, &why);
@@ -481,6 +491,9 @@ impl State {
                     _ => item.wait_again(),
                 }
             }
+        }
+        if why.is_refusal() {
+            self.send_after_ms = self.turned_ms + FORWARD_AGAIN_MS;
         }
         if stopped {
             self.refuse_all(why);

@@ -10,11 +10,11 @@ use crate::error::Unavailable;
 pub trait Proposer {
     fn standing(&self) -> Standing;
 
-    /// Hands over an entry; its end is told with `tag`.
+    /// Hands over an entry, to be logged in this `term` or not at all; its end is told with `tag`.
     ///
     /// # Errors
     /// It was not handed over.
-    fn propose(&self, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable>;
+    fn propose(&self, term: u64, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable>;
 }
 
 /// How this node stands in its group.
