@@ -58,7 +58,7 @@ pub struct Engine {
     pub(super) applied: Option<Instant>,
     /// When the first write of the turn's batch came.
     pub(super) batch_begun: Option<Instant>,
-    /// Bytes handed to the log and not answered; those of them that were delivered.
+    /// Bytes handed to the Raft core and not answered; those of them that were delivered.
     pub(super) submitted_bytes: usize,
     pub(super) delivered_bytes: usize,
     /// The server's levels, for connections that have none of their own.
@@ -244,6 +244,7 @@ impl Engine {
             clients,
         };
         shard.run(&mut link);
+        self.forget_delivered();
         true
     }
 
@@ -276,7 +277,8 @@ impl Engine {
             if submission.local.items.is_empty() {
                 continue;
             }
-            self.submitted_bytes += submission.commands.len().saturating_sub(HEAD_BYTES);
+            submission.local.bytes = submission.bytes();
+            self.submitted_bytes += submission.local.bytes;
             submission.local.origin = self.core;
             if !submission.at_once {
                 submission.local.number = self.batch_number;

@@ -33,6 +33,8 @@ mod core;
 mod digests;
 mod dispatch;
 mod engine;
+#[cfg(test)]
+mod engine_tests;
 mod entry;
 mod forming;
 mod forward;
