@@ -170,8 +170,8 @@ impl Engine {
             raft.watch_digests(self.now_ms);
             raft.copies.look_at_voters(self.stand.standing);
         }
-        // A proposal before the node serves would be refused, and the key forgotten.
-        while self.serving && self.has_room() && self.propose_expired() {}
+        // The leader alone decides what is due, by its clock.
+        while self.serving && self.leads() && self.has_room() && self.propose_expired() {}
         self.rate
             .sample(self.now_ms, self.metrics.counters.commands_processed);
     }

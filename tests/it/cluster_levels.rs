@@ -109,6 +109,25 @@ fn replicas_agree_under_load_and_a_spoilt_one_is_found_out() {
     }
 }
 
+#[test]
+fn the_leader_alone_removes_what_is_due() {
+    let three = three();
+    let (leader, followers) = roles(&three);
+    let mut connections = connections(&three);
+    for n in 0..50 {
+        let line = format!("SET brief:{n} x PX 20");
+        assert_eq!(connections[leader].ask(&line), ok());
+    }
+    for connection in &mut connections {
+        eventually("keys past due are gone from every node", || {
+            connection.ask("DBSIZE") == Value::Int(0)
+        });
+    }
+    for node in followers {
+        assert_eq!(three.field(node, "raft_batches_forwarded"), "0");
+    }
+}
+
 fn is_error(reply: &Value, code: &str) -> bool {
     matches!(reply, Value::Error(text) if text.starts_with(code))
 }
