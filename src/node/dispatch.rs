@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::clock;
 use crate::command::{Keys, Route, Spec, mutation, resolve};
 use crate::config::{Consistency, Durability};
 use crate::error::Unavailable;
@@ -219,7 +220,8 @@ impl Engine {
         match client.session.consistency.unwrap_or(self.consistency) {
             Consistency::Stale => true,
             Consistency::Bounded(ms) => {
-                self.now_ms.saturating_sub(self.stand.fresh_ms) <= u64::from(ms)
+                let fresh_ms = self.stand.fresh_ms;
+                fresh_ms > 0 && clock::steady_ms().saturating_sub(fresh_ms) <= u64::from(ms)
             }
             Consistency::Leader => matches!(seat, Seat::Leader { .. }),
             Consistency::Linearizable => false,

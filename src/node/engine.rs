@@ -167,7 +167,7 @@ impl Engine {
         if let Some(raft) = &self.raft {
             raft.checkpoint_when_due(self.config.checkpoint_log_bytes());
             raft.sequencer.give_up();
-            raft.watch_digests(self.now_ms);
+            raft.watch_digests();
             raft.copies.look_at_voters(self.stand.standing);
         }
         // The leader alone decides what is due, by its clock.
@@ -259,8 +259,7 @@ impl Engine {
     /// proposed on this core.
     pub fn end_turn(&mut self) -> bool {
         self.hand_over();
-        let now_ms = self.now_ms;
-        let proposed = self.raft.as_ref().is_some_and(|raft| raft.send_on(now_ms));
+        let proposed = self.raft.as_ref().is_some_and(Raft::send_on);
         self.tell_stand();
         self.out.flush();
         proposed

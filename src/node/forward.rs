@@ -130,20 +130,20 @@ impl Sequencer {
     pub fn forward_ended(&self, call: u64, result: &Forwarded) {
         self.state
             .borrow_mut()
-            .forward_ended(call, result, clock::now_ms());
+            .forward_ended(call, result, clock::steady_ms());
         self.parker.notify();
     }
 
     /// Begins a round for a read index where reads wait for one and none is under way.
     pub fn take_round(&self) -> Option<u64> {
-        self.state.borrow_mut().take_round(clock::now_ms())
+        self.state.borrow_mut().take_round(clock::steady_ms())
     }
 
     /// The round has ended: its reads may run once `index` is applied; `None`: it failed.
     pub fn round_ended(&self, round: u64, index: Option<u64>) {
         self.state
             .borrow_mut()
-            .round_ended(round, index, clock::now_ms());
+            .round_ended(round, index, clock::steady_ms());
         self.parker.notify();
     }
 }

@@ -319,8 +319,8 @@ impl Proposer for Group {
 
 impl Raft {
     /// Proposes what waits, or sends it to who leads. Answers whether it proposed.
-    pub(super) fn send_on(&self, now_ms: u64) -> bool {
-        let proposed = self.sequencer.propose(&self.group, now_ms);
+    pub(super) fn send_on(&self) -> bool {
+        let proposed = self.sequencer.propose(&self.group, clock::steady_ms());
         for (index, local) in self.sequencer.take_at_all() {
             let (copies, sequencer) = (self.copies.clone(), self.sequencer.clone());
             rt::spawn(async move {
@@ -389,7 +389,8 @@ impl Raft {
     }
 
     /// As the leader of others, has digests taken and compared. About ten times a second.
-    pub(super) fn watch_digests(&self, now_ms: u64) {
+    pub(super) fn watch_digests(&self) {
+        let now_ms = clock::steady_ms();
         let (standing, _) = self.sequencer.standing();
         let leads = Seat::Leader { has_quorum: true };
         let Some(cluster) = self.cluster.as_ref().filter(|_| standing.seat == leads) else {

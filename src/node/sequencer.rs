@@ -16,6 +16,8 @@
 //! - Reads stand in the queue behind the writes of their connection. They run when they are at its
 //!   front and a read index for them was applied, or right before a batch behind them: that one
 //!   entered the log after the reads came, so what it is applied to is no older than they ask.
+//! - Moments are on the steady clock: waiting goes on where somebody sets the time. An entry's stamp
+//!   is Unix time.
 //!
 //! Not done here: what goes from node to node (`forward` keeps the books, `relay` makes the calls).
 
@@ -61,21 +63,21 @@ pub(super) struct State {
     entries: VecDeque<Entry>,
     /// The call to the leader under way, or about to be made.
     pub(super) forward: Forwarding,
-    /// The round for a read index under way, and when it began (Unix ms).
+    /// The round for a read index under way, and when it began.
     pub(super) round: Option<(u64, u64)>,
-    /// What is delivered is no older than the first (Unix ms); than the second once this index is.
+    /// What is delivered is no older than the first; than the second once this index is.
     pub(super) current: (u64, u64, u64),
     /// After a refusal, by the leader or the group, and after a failed round, when to try again.
     pub(super) send_after_ms: u64,
     pub(super) round_after_ms: u64,
-    /// When the last turn was, Unix ms.
+    /// When the last turn was.
     turned_ms: u64,
     /// The write of the entry in flight has ended: the next may follow while this one is applied.
     pub(super) write_ended: bool,
     /// Something happened since [`Sequencer::propose`] last looked.
     pub(super) fresh: bool,
     pub(super) standing: Standing,
-    /// When it was last looked at, Unix ms; 0: it is to be looked at anew.
+    /// When it was last looked at; 0: it is to be looked at anew.
     pub(super) looked_ms: u64,
     pub(super) next_tag: u64,
     pub(super) next_number: u64,
@@ -133,7 +135,8 @@ impl Sequencer {
 
     /// Takes a core's batch. [`Sequencer::propose`] sends on what was taken.
     pub fn submit(&self, submission: Submission) {
-        self.state.borrow_mut().submit(submission, clock::now_ms());
+        let now_ms = clock::steady_ms();
+        self.state.borrow_mut().submit(submission, now_ms);
     }
 
     /// Proposes what waits, as far as entries may be in flight, or prepares a call to the leader.
@@ -232,7 +235,7 @@ impl Sequencer {
 
     /// Answers what has waited for too long. About ten times a second.
     pub fn give_up(&self) {
-        self.state.borrow_mut().give_up(clock::now_ms());
+        self.state.borrow_mut().give_up(clock::steady_ms());
     }
 
     /// The next thing for the main task to send.
@@ -256,8 +259,8 @@ impl Sequencer {
         self.state.borrow().position
     }
 
-    /// How this node stood when it was last looked at, and the moment (Unix ms) that what it has
-    /// delivered is no older than.
+    /// How this node stood when it was last looked at, and the moment that what it has delivered is
+    /// no older than; 0 where there was none.
     pub fn standing(&self) -> (Standing, u64) {
         let state = self.state.borrow();
         (state.standing, state.current.0)

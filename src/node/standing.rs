@@ -28,7 +28,7 @@ pub struct Standing {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stand {
     pub standing: Standing,
-    /// What this node has is no older than this, Unix ms; 0 where it does not know.
+    /// What this node has is no older than this, on the steady clock; 0 where it does not know.
     pub fresh_ms: u64,
     /// On the leader: a voter cannot be reached.
     pub voters_missing: bool,
