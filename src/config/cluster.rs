@@ -14,7 +14,8 @@ use super::value::Value;
 pub enum FollowerMode {
     /// Has the leader carry it out, and answers itself.
     Forward,
-    /// Answers `-MOVED` with the leader's address.
+    /// Answers `-MOVED` with the leader's address. Where none is known, as [`FollowerMode::Forward`]:
+    /// a cluster client that got an error instead would have to wait and to ask again by itself.
     Redirect,
 }
 
