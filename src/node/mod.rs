@@ -25,6 +25,7 @@ mod change;
 mod client;
 mod cluster;
 mod cluster_command;
+mod cluster_id;
 mod cluster_reply;
 mod cluster_view;
 mod connection;

@@ -22,6 +22,7 @@ use crate::resp::Error;
 use crate::rt::{self, Parker};
 
 use super::cluster::Cluster;
+use super::cluster_id::ClusterId;
 use super::copies::{Copies, Need, Want};
 use super::digests::Digests;
 use super::gather::{Answer, Question};
@@ -41,6 +42,7 @@ pub struct Raft {
     pub joint: Rc<Joint>,
     /// Absent where no port is left for peers.
     pub cluster: Option<Rc<Cluster>>,
+    pub cluster_id: Rc<ClusterId>,
     pub digests: Rc<Digests>,
     pub copies: Rc<Copies>,
     /// Set once when everything in the log was applied and a leader is known.
@@ -89,6 +91,8 @@ struct Status {
     log_bytes_seen: u64,
     log_bytes_grown: u64,
     complete: u64,
+    /// Of these none: another node's that took the place of the state.
+    installed: u64,
     last_index: u64,
 }
 
@@ -161,8 +165,14 @@ impl Joint {
     pub(super) fn note_installed(&self, index: u64) {
         let mut status = self.status.borrow_mut();
         status.last_index = index;
+        status.installed += 1;
         // One that gave way has not failed.
         status.last_failed = false;
+    }
+
+    /// Other nodes' checkpoints that took the place of this node's state.
+    pub(super) fn installed(&self) -> u64 {
+        self.status.borrow().installed
     }
 
     async fn write_checkpoint(&self) -> io::Result<CheckpointMeta> {

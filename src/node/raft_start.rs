@@ -20,6 +20,7 @@ use crate::raft::{
 use crate::rt::{self, Parker};
 
 use super::cluster::{self, Beginning, Cluster};
+use super::cluster_id::ClusterId;
 use super::copies::Copies;
 use super::digests::Digests;
 use super::layout::Layout;
@@ -180,6 +181,10 @@ pub(super) async fn start_raft_on(
         transport.clone(),
     );
     let group = group.await?;
+    let cluster_id = Rc::new(ClusterId::read(meta.clone())?);
+    if matches!(&group.state().members[..], [only] if only.member.id == own.id) {
+        cluster_id.begin().await?;
+    }
     let copies = Rc::new(Copies::new(group.clone(), log.clone(), transport.clone()));
     let digests = Rc::new(Digests::new(layout.shards));
     let cluster = transport.zip(address).map(|(transport, address)| {
@@ -196,6 +201,7 @@ pub(super) async fn start_raft_on(
             address,
             is_new,
             meta,
+            cluster_id: cluster_id.clone(),
         });
         cluster.clone().enter(beginning, is_behind);
         cluster
@@ -207,6 +213,7 @@ pub(super) async fn start_raft_on(
         log,
         joint,
         cluster,
+        cluster_id,
         digests,
         copies,
         answers: Rc::default(),

@@ -33,9 +33,7 @@ use crate::clock;
 use crate::command::Rng;
 use crate::error::Unavailable;
 use crate::keyspace::OrderSlice;
-use crate::limits::{
-    BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, FORWARD_AGAIN_MS,
-};
+use crate::limits::{BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, FORWARD_AGAIN_MS};
 use crate::log::Position;
 use crate::rt::Parker;
 use crate::shard::{Delivery, Local, Part};
@@ -60,7 +58,7 @@ pub(super) struct State {
     /// What other nodes sent, for the next entry.
     pub(super) foreign: VecDeque<Foreign>,
     /// Entries proposed here, in order.
-    entries: VecDeque<Entry>,
+    pub(super) entries: VecDeque<Entry>,
     /// The call to the leader under way, or about to be made.
     pub(super) forward: Forwarding,
     /// The round for a read index under way, and when it began.
@@ -71,7 +69,7 @@ pub(super) struct State {
     pub(super) send_after_ms: u64,
     pub(super) round_after_ms: u64,
     /// When the last turn was.
-    turned_ms: u64,
+    pub(super) turned_ms: u64,
     /// The write of the entry in flight has ended: the next may follow while this one is applied.
     pub(super) write_ended: bool,
     /// Something happened since [`Sequencer::propose`] last looked.
@@ -106,10 +104,10 @@ pub struct RelayCounts {
 }
 
 /// An entry proposed here.
-struct Entry {
-    tag: u64,
-    term: u64,
-    foreign: Vec<Rc<ForeignAnswer>>,
+pub(super) struct Entry {
+    pub(super) tag: u64,
+    pub(super) term: u64,
+    pub(super) foreign: Vec<Rc<ForeignAnswer>>,
 }
 
 /// What leaves the sequencer.
@@ -367,37 +365,6 @@ impl State {
             false
         };
         self.deliver_reads();
-        proposed
-    }
-
-    pub(super) fn propose(&mut self, group: &impl Proposer) -> bool {
-        if self.turned_ms < self.send_after_ms {
-            // While leadership is handed over, say. Looked at again with the next tick at the latest.
-            return false;
-        }
-        let mut proposed = false;
-        while self.entries.len() < ENTRIES_IN_FLIGHT + self.write_ended as usize
-            && self.outgoing.len() < DELIVERIES_WAITING_MAX
-        {
-            let tag = self.next_tag;
-            let Some((payload, sync, foreign)) = self.form_entry(tag) else {
-                break;
-            };
-            self.next_tag += 1;
-            self.write_ended = false;
-            self.entries.push_back(Entry {
-                tag,
-                term: self.standing.term,
-                foreign,
-            });
-            match group.propose(self.standing.term, tag, payload, sync) {
-                Ok(()) => proposed = true,
-                Err(why) => {
-                    self.failed(tag, &why);
-                    break;
-                }
-            }
-        }
         proposed
     }
 

@@ -169,8 +169,14 @@ fn a_wiped_node_joins_as_a_new_one() {
     let before = own_id(&cluster, node);
     cluster.kill(node);
     cluster.wipe(node);
-    assert_eq!(cluster.connect(cluster.leader()).ask("SET a 1"), ok());
-    let member = cluster.address(cluster.leader());
+    let leader = cluster.leader();
+    assert_eq!(cluster.connect(leader).ask("SET a 1"), ok());
+    cluster.await_some("the log begins behind a checkpoint", |cluster| {
+        cluster.ask(leader, "SET b 1")?;
+        cluster.ask(leader, "RAFT SNAPSHOT")?;
+        (cluster.field(leader, "raft_purged_index") != "0").then_some(())
+    });
+    let member = cluster.address(leader);
     cluster.start(node, &["--join", &member]);
     cluster.wait_for_all(3);
     let after = own_id(&cluster, node);
@@ -179,6 +185,20 @@ fn a_wiped_node_joins_as_a_new_one() {
     assert_eq!(cluster.connect(node).ask("GET a"), bulk("1"));
     for other in 0..3 {
         assert!(!ids(&cluster, other, "raft_voters").contains(&before));
+    }
+    // It was sent a checkpoint, and both ends know that.
+    assert_ne!(cluster.field(leader, "raft_snapshots_sent"), "0");
+    assert_eq!(cluster.field(leader, "raft_snapshots_taken"), "0");
+    assert_ne!(cluster.field(node, "raft_snapshots_taken"), "0");
+    // The cluster is the same.
+    let id = cluster.field(leader, "raft_cluster_id");
+    assert!(id.len() == 40 && id.trim_matches('0') != "", "{id}");
+    for other in 0..3 {
+        cluster.await_some("the cluster's id is known", |cluster| {
+            (cluster.field(other, "raft_cluster_id") == id).then_some(())
+        });
+        let shard = cluster.connect(other).ask("CLUSTER MYSHARDID");
+        assert_eq!(shard, bulk(&id));
     }
 }
 
