@@ -31,6 +31,13 @@ impl Config {
         }
     }
 
+    /// Whether a leader that a quorum has answered lately may tell a read index without asking it
+    /// again. Right as long as the nodes' clocks run at the same pace, and all have the same times
+    /// of election.
+    pub fn reads_by_lease(&self) -> bool {
+        matches!(self.value(Name::ReadLease), Value::Flag(true))
+    }
+
     /// The nodes that start a cluster together, this one among them; empty when none were named.
     pub fn cluster_peers(&self) -> Vec<NodeAddress> {
         self.addresses(Name::ClusterPeers)

@@ -13,6 +13,7 @@ use futures::stream::StreamExt;
 
 use crate::checkpoint::{Origin, Store, Writer};
 use crate::clock;
+use crate::config::Config;
 use crate::error::Unavailable;
 use crate::limits::ALL_VOTERS_MS;
 use crate::log::{Log, Position};
@@ -328,6 +329,16 @@ impl Proposer for Group {
 }
 
 impl Raft {
+    /// Follows those settings that change while it runs.
+    pub(super) fn configure(&self, config: &Config) {
+        if let Some(cluster) = &self.cluster {
+            let bytes_per_second = config.checkpoint_send_bytes_per_second();
+            let transport = &cluster.relay.transport;
+            transport.set_checkpoint_bytes_per_second(bytes_per_second);
+            cluster.relay.reads_by_lease.set(config.reads_by_lease());
+        }
+    }
+
     /// Proposes what waits, or sends it to who leads. Answers whether it proposed.
     pub(super) fn send_on(&self) -> bool {
         let proposed = self.sequencer.propose(&self.group, clock::steady_ms());

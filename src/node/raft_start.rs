@@ -194,6 +194,7 @@ pub(super) async fn start_raft_on(
             transport,
             digests: digests.clone(),
             copies: copies.clone(),
+            reads_by_lease: Cell::new(false),
         });
         let cluster = Rc::new(Cluster {
             relay,
@@ -221,6 +222,7 @@ pub(super) async fn start_raft_on(
         backend: kept.backend,
         clockwork,
     };
+    raft.configure(config);
     raft.spawn_syncs();
     Ok(raft)
 }

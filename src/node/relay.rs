@@ -13,6 +13,7 @@
 //! address may follow),
 //! 2 nobody can tell, 3 the text that follows, 4 a voter cannot be reached and all were needed. All numbers are little-endian.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Relay {
     pub transport: Transport,
     pub digests: Rc<Digests>,
     pub copies: Rc<Copies>,
+    /// See [`Config::reads_by_lease`](crate::config::Config::reads_by_lease).
+    pub reads_by_lease: Cell<bool>,
 }
 
 impl Relay {
@@ -131,6 +134,11 @@ impl Relay {
     }
 
     async fn own_read_index(&self) -> Result<u64, Unavailable> {
+        if self.reads_by_lease.get()
+            && let Ok(index) = self.group.read_lease().await
+        {
+            return Ok(index);
+        }
         self.group.read_index().await
     }
 
