@@ -13,11 +13,11 @@
 //! - Replies leave a connection in the order of its requests.
 //! - A connection's read that stands behind its own write runs behind it: it travels with the
 //!   batch. A write that stands behind a read on another core waits for that read.
-//! - What one core has between its connections and the log is bounded in bytes; past the bound,
-//!   connections are not read.
+//! - What one core has between its connections and the log, or a read index, is bounded in bytes;
+//!   past the bound, connections are not read.
 //! - The sequencer delivers entries, and reads between entries, to all shards in one order.
 //!
-//! Not done here: sockets (`server/`). Several voters: proposals go to the local group only.
+//! Not done here: sockets (`server/`), an application's calls (`embed/`), agreement (`raft/`).
 
 mod admin;
 mod boot;
