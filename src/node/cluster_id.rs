@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::Fatal;
 use crate::log::meta::Meta;
+use crate::raft::Group;
 use crate::rt;
 
 use super::cluster::{Cluster, draw_id};
@@ -25,20 +26,23 @@ pub struct ClusterId {
 }
 
 impl ClusterId {
-    /// As the node's disk has it.
+    /// As the node's disk has it; drawn where this node is the only member of its group.
     ///
     /// # Errors
-    /// What is kept is no id.
-    pub fn read(meta: Rc<Meta>) -> Result<ClusterId, Fatal> {
+    /// What is kept is no id, or none can be kept.
+    pub async fn of(meta: Rc<Meta>, group: &Group) -> Result<ClusterId, Fatal> {
         let kept = meta.get(CLUSTER_ID).unwrap_or(vec![0; 8]);
         let known = kept.try_into().map(u64::from_le_bytes);
         let known = known.map_err(|_| Fatal::Corrupt {
             what: format!("the row `{CLUSTER_ID}` of the meta store is no id"),
         })?;
-        Ok(ClusterId {
-            meta,
-            known: Cell::new(known),
-        })
+        let known = Cell::new(known);
+        let cluster_id = ClusterId { meta, known };
+        let state = group.state();
+        if matches!(&state.members[..], [only] if only.member.id == state.node_id) {
+            cluster_id.begin().await?;
+        }
+        Ok(cluster_id)
     }
 
     /// 0 where it is not known.

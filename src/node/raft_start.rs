@@ -142,12 +142,11 @@ pub(super) async fn start_raft_on(
     let address = cluster::own_address(config)?;
     let is_new = log.last().is_none() && log.purged().is_none() && store.newest().is_none();
     let is_behind = cluster::is_behind(&meta, kept.may_have_lost, config).await?;
+    let id = cluster::identity(&meta).await?;
+    let nowhere = || format!("127.0.0.1:{}", config.port());
     let own = Member {
-        id: cluster::identity(&meta).await?,
-        address: match &address {
-            Some(address) => address.to_string(),
-            None => format!("127.0.0.1:{}", config.port()),
-        },
+        id,
+        address: address.as_ref().map_or_else(nowhere, ToString::to_string),
     };
     let sequencer = Rc::new(Sequencer::new(own.id, parker.clone()));
     let clockwork = Rc::new(Clockwork::default());
@@ -163,10 +162,8 @@ pub(super) async fn start_raft_on(
         clockwork.clone(),
     ));
     let beginning = Beginning::of(config);
-    let first_voters = match beginning {
-        Beginning::Alone if is_new => vec![own.clone()],
-        _ => Vec::new(),
-    };
+    let begins_alone = is_new && beginning == Beginning::Alone;
+    let first_voters = begins_alone.then(|| own.clone()).into_iter().collect();
     let options = GroupOptions {
         may_vote: !is_behind,
         ..group_options(config, own.id, first_voters)
@@ -181,10 +178,7 @@ pub(super) async fn start_raft_on(
         transport.clone(),
     );
     let group = group.await?;
-    let cluster_id = Rc::new(ClusterId::read(meta.clone())?);
-    if matches!(&group.state().members[..], [only] if only.member.id == own.id) {
-        cluster_id.begin().await?;
-    }
+    let cluster_id = Rc::new(ClusterId::of(meta.clone(), &group).await?);
     let copies = Rc::new(Copies::new(group.clone(), log.clone(), transport.clone()));
     let digests = Rc::new(Digests::new(layout.shards));
     let cluster = transport.zip(address).map(|(transport, address)| {

@@ -146,14 +146,14 @@ fn a_lease_spares_reads_the_round() {
     let mut connection = three.connect(leader);
     assert_eq!(connection.ask("SET key 1"), ok());
     let begun = Instant::now();
-    followers.map(|node| three.pause(node));
+    followers.iter().for_each(|node| three.pause(*node));
     let value = Value::Bulk(b"1".into());
     assert_eq!(connection.ask("GET key"), value);
     assert!(begun.elapsed() < lease, "without a round");
     std::thread::sleep(lease + Duration::from_millis(500));
     let refused = connection.ask("GET key");
     assert!(is_error(&refused, "CLUSTERDOWN"), "{refused:?}");
-    followers.map(|node| three.resume(node));
+    followers.iter().for_each(|node| three.resume(*node));
     eventually("a round, or a new lease", || {
         connection.ask("GET key") == value
     });

@@ -192,7 +192,7 @@ fn a_wiped_node_joins_as_a_new_one() {
     assert_ne!(cluster.field(node, "raft_snapshots_taken"), "0");
     // The cluster is the same.
     let id = cluster.field(leader, "raft_cluster_id");
-    assert!(id.len() == 40 && id.trim_matches('0') != "", "{id}");
+    assert!(id.len() == 40 && id != "0".repeat(40), "{id}");
     for other in 0..3 {
         cluster.await_some("the cluster's id is known", |cluster| {
             (cluster.field(other, "raft_cluster_id") == id).then_some(())
