@@ -462,7 +462,8 @@ impl State {
                 }
             }
         }
-        if why.is_refusal() {
+        // Where another leads by now it is asked at once.
+        if why.is_refusal() && self.standing.leads() && self.standing.term == entry.term {
             self.send_after_ms = self.turned_ms + FORWARD_AGAIN_MS;
         }
         if stopped {
