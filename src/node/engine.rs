@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::clock;
 use crate::command::mutation;
 use crate::config::{Config, Consistency, Durability, FollowerMode};
-use crate::limits::{EXPIRE_BATCH, SUBMITTED_BYTES_MAX};
+use crate::limits::{EXPIRE_BATCH, FRESH_TOLD_MS, SUBMITTED_BYTES_MAX};
 use crate::metrics::{CoreMetrics, Rate, Stage};
 use crate::resp::Protocol;
 use crate::rt::Parker;
@@ -74,6 +74,8 @@ pub struct Engine {
     pub(super) serving: bool,
     /// How the node stands in its group.
     pub(super) stand: Stand,
+    /// Raft core: how fresh the other cores know its state to be.
+    pub(super) fresh_told_ms: u64,
     /// A follower answers where the leader is, instead of asking it.
     pub(super) redirects: bool,
     /// A task waits for what the shard's keyspace is to be replaced with.
@@ -123,6 +125,7 @@ impl Engine {
             open: false,
             serving: false,
             stand: Stand::default(),
+            fresh_told_ms: 0,
             supply_awaited: Rc::default(),
         }
     }
@@ -308,9 +311,8 @@ impl Engine {
         let (standing, fresh_ms) = raft.sequencer.standing();
         let voters_missing = raft.copies.are_voters_missing();
         let before = &self.stand;
-        if (standing, fresh_ms, voters_missing)
-            == (before.standing, before.fresh_ms, before.voters_missing)
-        {
+        let is_as_before = (standing, voters_missing) == (before.standing, before.voters_missing);
+        if is_as_before && fresh_ms == before.fresh_ms {
             return;
         }
         let leader = match standing.seat {
@@ -327,6 +329,10 @@ impl Engine {
             voters_missing,
             leader,
         };
+        if is_as_before && fresh_ms.saturating_sub(self.fresh_told_ms) < FRESH_TOLD_MS {
+            return;
+        }
+        self.fresh_told_ms = fresh_ms;
         for core in (0..self.layout.cores).filter(|core| *core != self.core) {
             let message = Message::Standing(self.stand.clone());
             self.out.mesh.send(core, message);
