@@ -34,6 +34,13 @@ pub enum Unavailable {
     Poisoned(String),
 }
 
+impl Unavailable {
+    /// Whether nothing was done, for certain, and another node or a later time may take it.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, Unavailable::Uncertain | Unavailable::Poisoned(_))
+    }
+}
+
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

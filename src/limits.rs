@@ -65,6 +65,10 @@ pub const COPIES_HELD_MS: u64 = 50;
 /// After a refused call to the leader, or a failed round for a read index, when to try again, in ms.
 pub const FORWARD_AGAIN_MS: u64 = 20;
 
+/// How much fresher, in ms, what a node has must be than the other cores know before they are told:
+/// they would all be woken by every round for a read index, and only bounded reads ask.
+pub const FRESH_TOLD_MS: u64 = 10;
+
 /// Bytes of one log segment file.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -14,7 +14,8 @@ use super::value::Value;
 pub enum FollowerMode {
     /// Has the leader carry it out, and answers itself.
     Forward,
-    /// Answers `-MOVED` with the leader's address.
+    /// Answers `-MOVED` with the leader's address. Where none is known, as [`FollowerMode::Forward`]:
+    /// a cluster client that got an error instead would have to wait and to ask again by itself.
     Redirect,
 }
 
@@ -28,6 +29,13 @@ impl Config {
             "redirect" => FollowerMode::Redirect,
             _ => FollowerMode::Forward,
         }
+    }
+
+    /// Whether a leader that a quorum has answered lately may tell a read index without asking it
+    /// again. Right as long as the nodes' clocks run at the same pace, and all have the same times
+    /// of election.
+    pub fn reads_by_lease(&self) -> bool {
+        matches!(self.value(Name::ReadLease), Value::Flag(true))
     }
 
     /// The nodes that start a cluster together, this one among them; empty when none were named.

@@ -171,6 +171,11 @@ impl Config {
         Duration::from_micros(self.int(Name::CheckpointSliceUs) as u64)
     }
 
+    /// Bytes a second of a checkpoint on its way to another node; 0: as fast as it goes.
+    pub fn checkpoint_send_bytes_per_second(&self) -> u64 {
+        self.int(Name::CheckpointSendRate) as u64
+    }
+
     pub fn log_level(&self) -> LogLevel {
         match self.text(Name::Loglevel) {
             "debug" => LogLevel::Debug,

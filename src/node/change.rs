@@ -38,8 +38,9 @@ pub(super) async fn change(cluster: &Cluster, change: Change) -> Result<(), NotC
 /// Asks the node at an address who it is. One that belongs to another cluster stays there.
 async fn introduced(cluster: &Cluster, address: &NodeAddress) -> Result<Member, Error> {
     let told = cluster.who_is_at(address).await;
-    let (id, is_member) =
+    let told =
         told.ok_or_else(|| Error::new(format!("ERR no node answers at {}", address.peer())))?;
+    let (id, is_member) = (told.node_id, told.is_member);
     let members = cluster.relay.group.state().members;
     if is_member && !members.iter().any(|known| known.member.id == id) {
         return Err(Error::new(format!(

@@ -2,7 +2,7 @@
 //!
 //! | first byte of a call | then | answer |
 //! |---|---|---|
-//! | 3 hello | | 0, node id u64, 1 where it is a member of a cluster already |
+//! | 3 hello | | 0, node id u64, 1 where it is a member of a cluster already, cluster id u64 or 0 |
 //! | 4 admit | node id u64, 1 where it has begun without data, its address | 0 it is a voter, or what is said in `relay` |
 //! | 5 change | the words behind `RAFT` | 0, or what is said in `relay` |
 //! | 9 log end | | 0, then term, leader and index of its last entry, u64 each, if it has one |
@@ -27,6 +27,7 @@ use crate::raft::{CallError, ChangeError, Member, MemberState, PeerHandler, Role
 use crate::resp::Error;
 use crate::rt;
 
+use super::cluster_id::{self, ClusterId};
 use super::relay::{self, Relay};
 
 const HELLO: u8 = 3;
@@ -41,7 +42,7 @@ const NODE_ID: &str = "node-id";
 const BEHIND: &str = "behind";
 
 /// Ids fit into a double, so that every client can read them.
-const NODE_ID_BITS: u32 = 53;
+const ID_BITS: u32 = 53;
 
 /// How often a node that is not where it wants to be asks again.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -100,11 +101,15 @@ pub async fn identity(meta: &Meta) -> Result<u64, Fatal> {
             what: format!("the row `{NODE_ID}` of the meta store is no id"),
         });
     }
-    let drawn: u64 = rand::random();
-    let id = (drawn >> (64 - NODE_ID_BITS)).max(1);
+    let id = draw_id();
     let kept = meta.put(NODE_ID, id.to_le_bytes().to_vec()).await;
     kept.map_err(|error| Fatal::Setup(format!("cannot keep the node's id: {error}")))?;
     Ok(id)
+}
+
+pub(super) fn draw_id() -> u64 {
+    let drawn: u64 = rand::random();
+    (drawn >> (64 - ID_BITS)).max(1)
 }
 
 /// Whether this node may lack what it has acknowledged: since this start (`may_have_lost`), or
@@ -177,6 +182,16 @@ pub struct Cluster {
     /// It has begun without any data.
     pub is_new: bool,
     pub meta: Rc<Meta>,
+    pub cluster_id: Rc<ClusterId>,
+}
+
+/// What a node says of itself to whoever asks.
+pub(super) struct Introduction {
+    pub node_id: u64,
+    /// It belongs to some cluster, this one or another.
+    pub is_member: bool,
+    /// 0: it does not know.
+    pub cluster_id: u64,
 }
 
 impl Cluster {
@@ -187,6 +202,7 @@ impl Cluster {
         if is_behind {
             rt::spawn(self.clone().vote_once_caught_up());
         }
+        rt::spawn(cluster_id::learn(Rc::downgrade(&self)));
         rt::spawn(self.settle(beginning));
     }
 
@@ -272,15 +288,19 @@ impl Cluster {
         if self.relay.group.state().members.is_empty() {
             let mut answers = Vec::new();
             for peer in peers.iter().filter(|peer| **peer != self.address) {
-                if let Some((id, is_member)) = self.who_is_at(peer).await {
-                    answers.push((peer, id, is_member));
+                if let Some(told) = self.who_is_at(peer).await {
+                    answers.push((peer, told));
                 }
             }
-            if answers.iter().all(|(_, _, is_member)| !is_member) {
+            if answers.iter().all(|(_, told)| !told.is_member) {
                 let first = peers.iter().min() == Some(&self.address);
                 if first && answers.len() + 1 >= expected {
-                    let others = answers.iter().map(|(peer, id, _)| Member {
-                        id: *id,
+                    if let Err(error) = self.cluster_id.begin().await {
+                        tracing::warn!("{error}");
+                        return false;
+                    }
+                    let others = answers.iter().map(|(peer, told)| Member {
+                        id: told.node_id,
                         address: peer.to_string(),
                     });
                     let mut voters: Vec<Member> = others.take(expected - 1).collect();
@@ -428,13 +448,17 @@ impl Cluster {
         }
     }
 
-    /// The id of the node at an address, and whether it is a member of some cluster; `None` where
-    /// none answers.
-    pub async fn who_is_at(&self, address: &NodeAddress) -> Option<(u64, bool)> {
+    /// Who the node at an address is; `None` where none answers.
+    pub(super) async fn who_is_at(&self, address: &NodeAddress) -> Option<Introduction> {
         let request = Bytes::from_static(&[HELLO]);
         let answer = self.relay.transport.call(address, request).await.ok()?;
-        let (id, rest) = relay::done(&answer)?.split_first_chunk::<8>()?;
-        Some((u64::from_le_bytes(*id), *rest.first()? != 0))
+        let (node_id, rest) = relay::done(&answer)?.split_first_chunk::<8>()?;
+        let (is_member, cluster_id) = rest.split_first()?;
+        Some(Introduction {
+            node_id: u64::from_le_bytes(*node_id),
+            is_member: *is_member != 0,
+            cluster_id: u64::from_le_bytes(*cluster_id.first_chunk()?),
+        })
     }
 }
 
@@ -479,6 +503,7 @@ impl PeerHandler for Answering {
                 let mut answer = BytesMut::from(&relay::ok()[..]);
                 answer.put_u64_le(cluster.own.id);
                 answer.put_u8((!state.members.is_empty()).into());
+                answer.put_u64_le(cluster.cluster_id.known());
                 Box::pin(async move { Ok(answer.freeze()) })
             }
             Some(&LOG_END) => {

@@ -239,9 +239,12 @@ impl Raft {
         });
         let mut members: Vec<MemberView> = members.collect();
         members.sort_by_key(|member| member.id);
+        let transport = self.cluster.as_ref();
+        let transport = transport.map(|cluster| cluster.relay.transport.counters());
+        let transport = transport.unwrap_or_default();
         ClusterView {
             node_id: state.node_id,
-            cluster_id: 0,
+            cluster_id: self.cluster_id.known(),
             role: state.role,
             term: state.term,
             leader_id: state.leader,
@@ -261,10 +264,9 @@ impl Raft {
             counters: ClusterCounters {
                 elections: state.terms_begun,
                 batches_forwarded: self.sequencer.counts().forwarded,
-                strangers_dropped: self.cluster.as_ref().map_or(0, |cluster| {
-                    cluster.relay.transport.counters().strangers_dropped
-                }),
-                ..ClusterCounters::default()
+                strangers_dropped: transport.strangers_dropped,
+                snapshots_sent: transport.checkpoints_sent,
+                snapshots_taken: self.joint.installed(),
             },
             digest: self.digests.view(),
             failure: state.failure,

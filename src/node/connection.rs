@@ -141,7 +141,10 @@ impl Engine {
                 let durability = levels.durability.or(client.session.durability);
                 let consistency = client.session.consistency;
                 client.session.consistency = levels.consistency.or(consistency);
-                let flow = self.route(client, id, spec, inner, durability);
+                let flow = match self.moved(client, spec, inner) {
+                    Some(moved) => self.refuse(client, moved),
+                    None => self.route(client, id, spec, inner, durability),
+                };
                 client.session.consistency = consistency;
                 flow
             }

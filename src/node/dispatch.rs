@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::clock;
 use crate::command::{Keys, Route, Spec, mutation, resolve};
 use crate::config::{Consistency, Durability};
 use crate::error::Unavailable;
@@ -81,9 +82,7 @@ impl Engine {
         };
         client.session.last_command = spec.name;
         client.session.commands += 1;
-        if self.redirects
-            && let Some(moved) = self.moved(client, spec, args)
-        {
+        if let Some(moved) = self.moved(client, spec, args) {
             return self.refuse(client, moved);
         }
         if client.session.transaction.is_some() {
@@ -92,9 +91,19 @@ impl Engine {
         self.route(client, id, spec, args, client.session.durability)
     }
 
-    /// Where a follower that does not forward sends a client with a command on keys.
+    /// Where a follower that does not forward sends a client with a command on keys. While no
+    /// leader is known there is nowhere to send it: what comes then waits for one as elsewhere, and
+    /// is carried out.
+    #[inline]
+    pub(super) fn moved(&self, client: &Client, spec: &Spec, args: Args<'_>) -> Option<Error> {
+        match self.redirects {
+            true => self.moved_to_leader(client, spec, args),
+            false => None,
+        }
+    }
+
     #[cold]
-    fn moved(&self, client: &Client, spec: &Spec, args: Args<'_>) -> Option<Error> {
+    fn moved_to_leader(&self, client: &Client, spec: &Spec, args: Args<'_>) -> Option<Error> {
         let leader = self.stand.leader.as_ref()?;
         if spec.route == Route::Session || (spec.route == Route::Read && self.reads_now(client)) {
             return None;
@@ -219,7 +228,8 @@ impl Engine {
         match client.session.consistency.unwrap_or(self.consistency) {
             Consistency::Stale => true,
             Consistency::Bounded(ms) => {
-                self.now_ms.saturating_sub(self.stand.fresh_ms) <= u64::from(ms)
+                let fresh_ms = self.stand.fresh_ms;
+                fresh_ms > 0 && clock::steady_ms().saturating_sub(fresh_ms) <= u64::from(ms)
             }
             Consistency::Leader => matches!(seat, Seat::Leader { .. }),
             Consistency::Linearizable => false,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::clock;
 use crate::command::mutation;
 use crate::config::{Config, Consistency, Durability, FollowerMode};
-use crate::limits::{EXPIRE_BATCH, SUBMITTED_BYTES_MAX};
+use crate::limits::{EXPIRE_BATCH, FRESH_TOLD_MS, SUBMITTED_BYTES_MAX};
 use crate::metrics::{CoreMetrics, Rate, Stage};
 use crate::resp::Protocol;
 use crate::rt::Parker;
@@ -58,7 +58,7 @@ pub struct Engine {
     pub(super) applied: Option<Instant>,
     /// When the first write of the turn's batch came.
     pub(super) batch_begun: Option<Instant>,
-    /// Bytes handed to the log and not answered; those of them that were delivered.
+    /// Bytes handed to the Raft core and not answered; those of them that were delivered.
     pub(super) submitted_bytes: usize,
     pub(super) delivered_bytes: usize,
     /// The server's levels, for connections that have none of their own.
@@ -74,6 +74,8 @@ pub struct Engine {
     pub(super) serving: bool,
     /// How the node stands in its group.
     pub(super) stand: Stand,
+    /// Raft core: how fresh the other cores know its state to be.
+    pub(super) fresh_told_ms: u64,
     /// A follower answers where the leader is, instead of asking it.
     pub(super) redirects: bool,
     /// A task waits for what the shard's keyspace is to be replaced with.
@@ -123,6 +125,7 @@ impl Engine {
             open: false,
             serving: false,
             stand: Stand::default(),
+            fresh_told_ms: 0,
             supply_awaited: Rc::default(),
         }
     }
@@ -167,11 +170,11 @@ impl Engine {
         if let Some(raft) = &self.raft {
             raft.checkpoint_when_due(self.config.checkpoint_log_bytes());
             raft.sequencer.give_up();
-            raft.watch_digests(self.now_ms);
+            raft.watch_digests();
             raft.copies.look_at_voters(self.stand.standing);
         }
-        // A proposal before the node serves would be refused, and the key forgotten.
-        while self.serving && self.has_room() && self.propose_expired() {}
+        // The leader alone decides what is due, by its clock.
+        while self.serving && self.leads() && self.has_room() && self.propose_expired() {}
         self.rate
             .sample(self.now_ms, self.metrics.counters.commands_processed);
     }
@@ -244,6 +247,7 @@ impl Engine {
             clients,
         };
         shard.run(&mut link);
+        self.forget_delivered();
         true
     }
 
@@ -258,8 +262,7 @@ impl Engine {
     /// proposed on this core.
     pub fn end_turn(&mut self) -> bool {
         self.hand_over();
-        let now_ms = self.now_ms;
-        let proposed = self.raft.as_ref().is_some_and(|raft| raft.send_on(now_ms));
+        let proposed = self.raft.as_ref().is_some_and(Raft::send_on);
         self.tell_stand();
         self.out.flush();
         proposed
@@ -276,7 +279,8 @@ impl Engine {
             if submission.local.items.is_empty() {
                 continue;
             }
-            self.submitted_bytes += submission.commands.len().saturating_sub(HEAD_BYTES);
+            submission.local.bytes = submission.bytes();
+            self.submitted_bytes += submission.local.bytes;
             submission.local.origin = self.core;
             if !submission.at_once {
                 submission.local.number = self.batch_number;
@@ -307,9 +311,8 @@ impl Engine {
         let (standing, fresh_ms) = raft.sequencer.standing();
         let voters_missing = raft.copies.are_voters_missing();
         let before = &self.stand;
-        if (standing, fresh_ms, voters_missing)
-            == (before.standing, before.fresh_ms, before.voters_missing)
-        {
+        let is_as_before = (standing, voters_missing) == (before.standing, before.voters_missing);
+        if is_as_before && fresh_ms == before.fresh_ms {
             return;
         }
         let leader = match standing.seat {
@@ -326,6 +329,10 @@ impl Engine {
             voters_missing,
             leader,
         };
+        if is_as_before && fresh_ms.saturating_sub(self.fresh_told_ms) < FRESH_TOLD_MS {
+            return;
+        }
+        self.fresh_told_ms = fresh_ms;
         for core in (0..self.layout.cores).filter(|core| *core != self.core) {
             let message = Message::Standing(self.stand.clone());
             self.out.mesh.send(core, message);

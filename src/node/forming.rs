@@ -6,14 +6,48 @@ use bytes::Bytes;
 
 use crate::clock;
 use crate::error::Unavailable;
-use crate::limits::{ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX};
+use crate::limits::{DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT, ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX};
 
 use super::entry::{self, BatchName, EntryWriter, HEAD_BYTES};
 use super::forward::ForeignAnswer;
 use super::queue::{Taker, Way};
-use super::sequencer::State;
+use super::sequencer::{Entry, State};
+use super::standing::Proposer;
 
 impl State {
+    /// Makes entries and hands them to the group, as far as they may be in flight. Answers whether it
+    /// took any.
+    pub(super) fn propose(&mut self, group: &impl Proposer) -> bool {
+        if self.turned_ms < self.send_after_ms {
+            // While leadership is handed over, say. Looked at again with the next tick at the latest.
+            return false;
+        }
+        let mut proposed = false;
+        while self.entries.len() < ENTRIES_IN_FLIGHT + self.write_ended as usize
+            && self.outgoing.len() < DELIVERIES_WAITING_MAX
+        {
+            let tag = self.next_tag;
+            let Some((payload, sync, foreign)) = self.form_entry(tag) else {
+                break;
+            };
+            self.next_tag += 1;
+            self.write_ended = false;
+            self.entries.push_back(Entry {
+                tag,
+                term: self.standing.term,
+                foreign,
+            });
+            match group.propose(self.standing.term, tag, payload, sync) {
+                Ok(()) => proposed = true,
+                Err(why) => {
+                    self.failed(tag, &why);
+                    break;
+                }
+            }
+        }
+        proposed
+    }
+
     /// Makes an entry of batches that wait, up to the soft limit; `None` where none may be sent.
     pub(super) fn form_entry(&mut self, tag: u64) -> Option<(Bytes, bool, Vec<Rc<ForeignAnswer>>)> {
         let now_ms = clock::now_ms();
@@ -43,7 +77,7 @@ impl State {
             let Some(next) = self.foreign.pop_front() else {
                 break;
             };
-            if next.term != self.standing.term {
+            if next.term != self.standing.term || next.answer.has_failed() {
                 next.answer.end(Err(Unavailable::NoLeader));
                 continue;
             }

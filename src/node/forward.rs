@@ -27,21 +27,58 @@ pub struct Foreign {
     pub answer: Rc<ForeignAnswer>,
 }
 
-/// Answers a call once the last of its batches has come to its end.
+/// Answers a call once the last of its batches has come to its end. They may have gone into several
+/// entries: it was refused only where each of them was.
 pub struct ForeignAnswer {
-    pub sender: RefCell<Option<oneshot::Sender<Result<(), Unavailable>>>>,
-    pub missing: Cell<usize>,
+    sender: RefCell<Option<oneshot::Sender<Result<(), Unavailable>>>>,
+    missing: Cell<usize>,
+    /// Batches that are in the log, or may be.
+    logged: Cell<bool>,
+    failed: RefCell<Option<Unavailable>>,
 }
 
 impl ForeignAnswer {
+    /// For a call of so many batches.
+    pub fn new(
+        sender: oneshot::Sender<Result<(), Unavailable>>,
+        batches: usize,
+    ) -> Rc<ForeignAnswer> {
+        Rc::new(ForeignAnswer {
+            sender: RefCell::new(Some(sender)),
+            missing: Cell::new(batches),
+            logged: Cell::new(false),
+            failed: RefCell::default(),
+        })
+    }
+
+    /// One of the batches has come to its end.
     pub fn end(&self, result: Result<(), Unavailable>) {
         self.missing.set(self.missing.get().saturating_sub(1));
-        if (self.missing.get() == 0 || result.is_err())
-            && let Some(sender) = self.sender.borrow_mut().take()
-        {
-            // The caller may be gone.
-            let _ = sender.send(result);
+        match result {
+            Err(why) if why.is_refusal() => *self.failed.borrow_mut() = Some(why),
+            Err(why) => {
+                self.logged.set(true);
+                *self.failed.borrow_mut() = Some(why);
+            }
+            Ok(()) => self.logged.set(true),
         }
+        if self.missing.get() > 0 {
+            return;
+        }
+        let verdict = match self.failed.take() {
+            None => Ok(()),
+            Some(why) if !self.logged.get() => Err(why),
+            Some(_) => Err(Unavailable::Uncertain),
+        };
+        if let Some(sender) = self.sender.borrow_mut().take() {
+            // The caller may be gone.
+            let _ = sender.send(verdict);
+        }
+    }
+
+    /// Whether one of the batches was not logged, or may not have been: none behind it may be.
+    pub fn has_failed(&self) -> bool {
+        self.failed.borrow().is_some()
     }
 }
 
@@ -93,20 +130,20 @@ impl Sequencer {
     pub fn forward_ended(&self, call: u64, result: &Forwarded) {
         self.state
             .borrow_mut()
-            .forward_ended(call, result, clock::now_ms());
+            .forward_ended(call, result, clock::steady_ms());
         self.parker.notify();
     }
 
     /// Begins a round for a read index where reads wait for one and none is under way.
     pub fn take_round(&self) -> Option<u64> {
-        self.state.borrow_mut().take_round(clock::now_ms())
+        self.state.borrow_mut().take_round(clock::steady_ms())
     }
 
     /// The round has ended: its reads may run once `index` is applied; `None`: it failed.
     pub fn round_ended(&self, round: u64, index: Option<u64>) {
         self.state
             .borrow_mut()
-            .round_ended(round, index, clock::now_ms());
+            .round_ended(round, index, clock::steady_ms());
         self.parker.notify();
     }
 }
@@ -126,7 +163,7 @@ impl State {
         if !matches!(self.forward, Forwarding::Idle) {
             return;
         }
-        if now_ms < self.forward_after_ms {
+        if now_ms < self.send_after_ms {
             // Looked at again with the next tick at the latest.
             self.fresh = false;
             return;
@@ -195,7 +232,7 @@ impl State {
                 outgoing.push_back(Outgoing::Refuse(local, why));
             });
         }
-        self.forward_after_ms = now_ms + FORWARD_AGAIN_MS;
+        self.send_after_ms = now_ms + FORWARD_AGAIN_MS;
         for item in self.queue.iter_mut() {
             if let Way::Forwarded { call: one, term } = item.way
                 && one == call

@@ -52,7 +52,7 @@ pub struct Awaited {
     pub replicas: u8,
     /// `WAITAOF`: on their disks, and on this node's.
     pub on_disk: bool,
-    /// The timeout, Unix ms.
+    /// The timeout, on the steady clock.
     pub until_ms: u64,
     /// So many were found to have it so far.
     pub found: usize,

@@ -123,10 +123,11 @@ impl Engine {
         for part in &delivery.parts {
             if let Some(local) = &part.local
                 && local.origin == self.core
-                && !part.commands.is_empty()
             {
-                self.delivered_bytes += part.commands.len();
-                self.written.note(local.number, delivery.index);
+                self.delivered_bytes += local.bytes;
+                if !part.commands.is_empty() {
+                    self.written.note(local.number, delivery.index);
+                }
             }
         }
         let begun = Instant::now();
@@ -192,11 +193,11 @@ impl Engine {
     /// Tells the connections of a batch that it was refused.
     fn refused(&mut self, local: &Local, why: &Unavailable, clients: &mut impl Clients) {
         let error = Error::new(why.to_string());
-        // How many bytes the batch had is not known any more: what was submitted is forgotten.
-        self.submitted_bytes = 0;
-        self.delivered_bytes = 0;
         // Refused for good, its reads have gone on.
         let reads_go_on = *why == Unavailable::NoReplicas;
+        let going_on = if reads_go_on { local.reads.len() } else { 0 };
+        let refused = local.bytes.saturating_sub(going_on);
+        self.submitted_bytes = self.submitted_bytes.saturating_sub(refused);
         for item in local
             .items
             .iter()

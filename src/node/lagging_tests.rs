@@ -109,7 +109,7 @@ impl Running {
         let stopped = self.stopped.clone();
         rt::spawn(async move {
             while !stopped.get() {
-                sequencer.propose(&group, crate::clock::now_ms());
+                sequencer.propose(&group, crate::clock::steady_ms());
                 let mut outgoing = Vec::new();
                 while let Some(next) = sequencer.next_outgoing() {
                     outgoing.push(next);

@@ -13,11 +13,11 @@
 //! - Replies leave a connection in the order of its requests.
 //! - A connection's read that stands behind its own write runs behind it: it travels with the
 //!   batch. A write that stands behind a read on another core waits for that read.
-//! - What one core has between its connections and the log is bounded in bytes; past the bound,
-//!   connections are not read.
+//! - What one core has between its connections and the log, or a read index, is bounded in bytes;
+//!   past the bound, connections are not read.
 //! - The sequencer delivers entries, and reads between entries, to all shards in one order.
 //!
-//! Not done here: sockets (`server/`). Several voters: proposals go to the local group only.
+//! Not done here: sockets (`server/`), an application's calls (`embed/`), agreement (`raft/`).
 
 mod admin;
 mod boot;
@@ -25,6 +25,7 @@ mod change;
 mod client;
 mod cluster;
 mod cluster_command;
+mod cluster_id;
 mod cluster_reply;
 mod cluster_view;
 mod connection;
@@ -33,6 +34,8 @@ mod core;
 mod digests;
 mod dispatch;
 mod engine;
+#[cfg(test)]
+mod engine_tests;
 mod entry;
 mod forming;
 mod forward;

@@ -16,7 +16,7 @@ pub struct Item {
     pub data: Data,
     pub local: Arc<Local>,
     pub sync: bool,
-    /// When it was handed over, Unix ms.
+    /// When it was handed over.
     pub since_ms: u64,
     pub way: Way,
 }

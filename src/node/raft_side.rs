@@ -13,6 +13,7 @@ use futures::stream::StreamExt;
 
 use crate::checkpoint::{Origin, Store, Writer};
 use crate::clock;
+use crate::config::Config;
 use crate::error::Unavailable;
 use crate::limits::ALL_VOTERS_MS;
 use crate::log::{Log, Position};
@@ -22,6 +23,7 @@ use crate::resp::Error;
 use crate::rt::{self, Parker};
 
 use super::cluster::Cluster;
+use super::cluster_id::ClusterId;
 use super::copies::{Copies, Need, Want};
 use super::digests::Digests;
 use super::gather::{Answer, Question};
@@ -41,6 +43,7 @@ pub struct Raft {
     pub joint: Rc<Joint>,
     /// Absent where no port is left for peers.
     pub cluster: Option<Rc<Cluster>>,
+    pub cluster_id: Rc<ClusterId>,
     pub digests: Rc<Digests>,
     pub copies: Rc<Copies>,
     /// Set once when everything in the log was applied and a leader is known.
@@ -89,6 +92,8 @@ struct Status {
     log_bytes_seen: u64,
     log_bytes_grown: u64,
     complete: u64,
+    /// Of these none: another node's that took the place of the state.
+    installed: u64,
     last_index: u64,
 }
 
@@ -161,8 +166,14 @@ impl Joint {
     pub(super) fn note_installed(&self, index: u64) {
         let mut status = self.status.borrow_mut();
         status.last_index = index;
+        status.installed += 1;
         // One that gave way has not failed.
         status.last_failed = false;
+    }
+
+    /// Other nodes' checkpoints that took the place of this node's state.
+    pub(super) fn installed(&self) -> u64 {
+        self.status.borrow().installed
     }
 
     async fn write_checkpoint(&self) -> io::Result<CheckpointMeta> {
@@ -312,15 +323,25 @@ impl Proposer for Group {
         }
     }
 
-    fn propose(&self, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable> {
-        Group::propose(self, tag, payload, sync)
+    fn propose(&self, term: u64, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable> {
+        self.propose_in(term, tag, payload, sync)
     }
 }
 
 impl Raft {
+    /// Follows those settings that change while it runs.
+    pub(super) fn configure(&self, config: &Config) {
+        if let Some(cluster) = &self.cluster {
+            let bytes_per_second = config.checkpoint_send_bytes_per_second();
+            let transport = &cluster.relay.transport;
+            transport.set_checkpoint_bytes_per_second(bytes_per_second);
+            cluster.relay.reads_by_lease.set(config.reads_by_lease());
+        }
+    }
+
     /// Proposes what waits, or sends it to who leads. Answers whether it proposed.
-    pub(super) fn send_on(&self, now_ms: u64) -> bool {
-        let proposed = self.sequencer.propose(&self.group, now_ms);
+    pub(super) fn send_on(&self) -> bool {
+        let proposed = self.sequencer.propose(&self.group, clock::steady_ms());
         for (index, local) in self.sequencer.take_at_all() {
             let (copies, sequencer) = (self.copies.clone(), self.sequencer.clone());
             rt::spawn(async move {
@@ -389,7 +410,8 @@ impl Raft {
     }
 
     /// As the leader of others, has digests taken and compared. About ten times a second.
-    pub(super) fn watch_digests(&self, now_ms: u64) {
+    pub(super) fn watch_digests(&self) {
+        let now_ms = clock::steady_ms();
         let (standing, _) = self.sequencer.standing();
         let leads = Seat::Leader { has_quorum: true };
         let Some(cluster) = self.cluster.as_ref().filter(|_| standing.seat == leads) else {

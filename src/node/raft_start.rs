@@ -20,6 +20,7 @@ use crate::raft::{
 use crate::rt::{self, Parker};
 
 use super::cluster::{self, Beginning, Cluster};
+use super::cluster_id::ClusterId;
 use super::copies::Copies;
 use super::digests::Digests;
 use super::layout::Layout;
@@ -141,12 +142,11 @@ pub(super) async fn start_raft_on(
     let address = cluster::own_address(config)?;
     let is_new = log.last().is_none() && log.purged().is_none() && store.newest().is_none();
     let is_behind = cluster::is_behind(&meta, kept.may_have_lost, config).await?;
+    let id = cluster::identity(&meta).await?;
+    let nowhere = || format!("127.0.0.1:{}", config.port());
     let own = Member {
-        id: cluster::identity(&meta).await?,
-        address: match &address {
-            Some(address) => address.to_string(),
-            None => format!("127.0.0.1:{}", config.port()),
-        },
+        id,
+        address: address.as_ref().map_or_else(nowhere, ToString::to_string),
     };
     let sequencer = Rc::new(Sequencer::new(own.id, parker.clone()));
     let clockwork = Rc::new(Clockwork::default());
@@ -162,10 +162,8 @@ pub(super) async fn start_raft_on(
         clockwork.clone(),
     ));
     let beginning = Beginning::of(config);
-    let first_voters = match beginning {
-        Beginning::Alone if is_new => vec![own.clone()],
-        _ => Vec::new(),
-    };
+    let begins_alone = is_new && beginning == Beginning::Alone;
+    let first_voters = begins_alone.then(|| own.clone()).into_iter().collect();
     let options = GroupOptions {
         may_vote: !is_behind,
         ..group_options(config, own.id, first_voters)
@@ -180,6 +178,7 @@ pub(super) async fn start_raft_on(
         transport.clone(),
     );
     let group = group.await?;
+    let cluster_id = Rc::new(ClusterId::of(meta.clone(), &group).await?);
     let copies = Rc::new(Copies::new(group.clone(), log.clone(), transport.clone()));
     let digests = Rc::new(Digests::new(layout.shards));
     let cluster = transport.zip(address).map(|(transport, address)| {
@@ -189,6 +188,7 @@ pub(super) async fn start_raft_on(
             transport,
             digests: digests.clone(),
             copies: copies.clone(),
+            reads_by_lease: Cell::new(false),
         });
         let cluster = Rc::new(Cluster {
             relay,
@@ -196,6 +196,7 @@ pub(super) async fn start_raft_on(
             address,
             is_new,
             meta,
+            cluster_id: cluster_id.clone(),
         });
         cluster.clone().enter(beginning, is_behind);
         cluster
@@ -207,6 +208,7 @@ pub(super) async fn start_raft_on(
         log,
         joint,
         cluster,
+        cluster_id,
         digests,
         copies,
         answers: Rc::default(),
@@ -214,6 +216,7 @@ pub(super) async fn start_raft_on(
         backend: kept.backend,
         clockwork,
     };
+    raft.configure(config);
     raft.spawn_syncs();
     Ok(raft)
 }

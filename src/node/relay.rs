@@ -13,7 +13,7 @@
 //! address may follow),
 //! 2 nobody can tell, 3 the text that follows, 4 a voter cannot be reached and all were needed. All numbers are little-endian.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ pub struct Relay {
     pub transport: Transport,
     pub digests: Rc<Digests>,
     pub copies: Rc<Copies>,
+    /// See [`Config::reads_by_lease`](crate::config::Config::reads_by_lease).
+    pub reads_by_lease: Cell<bool>,
 }
 
 impl Relay {
@@ -132,6 +134,11 @@ impl Relay {
     }
 
     async fn own_read_index(&self) -> Result<u64, Unavailable> {
+        if self.reads_by_lease.get()
+            && let Ok(index) = self.group.read_lease().await
+        {
+            return Ok(index);
+        }
         self.group.read_index().await
     }
 
@@ -213,10 +220,7 @@ impl Relay {
             return answer_now(Bytes::from_static(&[NO_REPLICAS]));
         }
         let (sender, ended) = oneshot::channel();
-        let answer = Rc::new(ForeignAnswer {
-            sender: RefCell::new(Some(sender)),
-            missing: Cell::new(parts.len()),
-        });
+        let answer = ForeignAnswer::new(sender, parts.len());
         for (name, range) in parts {
             self.sequencer.submit_foreign(Foreign {
                 name,
@@ -229,9 +233,7 @@ impl Relay {
         Box::pin(async move {
             Bytes::from_static(match ended.await {
                 Ok(Ok(())) => &[DONE],
-                Ok(Err(
-                    Unavailable::NoLeader | Unavailable::NotLeader { .. } | Unavailable::Busy(_),
-                )) => &[NOT_LEADER],
+                Ok(Err(why)) if why.is_refusal() => &[NOT_LEADER],
                 _ => &[UNKNOWN],
             })
         })

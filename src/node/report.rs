@@ -107,6 +107,9 @@ impl Engine {
         }
         self.set_levels(self.config.durability(), self.config.consistency());
         self.redirects = self.config.follower_mode() == FollowerMode::Redirect;
+        if let Some(raft) = &self.raft {
+            raft.configure(&self.config);
+        }
         self.out.slow_us_min = self.config.slowlog_us_min().unwrap_or(u64::MAX);
         self.out.slow_len_max = self.config.slowlog_len_max();
         Logging::follow(self.config.log_level());

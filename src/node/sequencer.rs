@@ -16,6 +16,8 @@
 //! - Reads stand in the queue behind the writes of their connection. They run when they are at its
 //!   front and a read index for them was applied, or right before a batch behind them: that one
 //!   entered the log after the reads came, so what it is applied to is no older than they ask.
+//! - Moments are on the steady clock: waiting goes on where somebody sets the time. An entry's stamp
+//!   is Unix time.
 //!
 //! Not done here: what goes from node to node (`forward` keeps the books, `relay` makes the calls).
 
@@ -31,7 +33,7 @@ use crate::clock;
 use crate::command::Rng;
 use crate::error::Unavailable;
 use crate::keyspace::OrderSlice;
-use crate::limits::{BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, ENTRIES_IN_FLIGHT};
+use crate::limits::{BATCH_PATIENCE_MS, DELIVERIES_WAITING_MAX, FORWARD_AGAIN_MS};
 use crate::log::Position;
 use crate::rt::Parker;
 use crate::shard::{Delivery, Local, Part};
@@ -56,22 +58,24 @@ pub(super) struct State {
     /// What other nodes sent, for the next entry.
     pub(super) foreign: VecDeque<Foreign>,
     /// Entries proposed here, in order.
-    entries: VecDeque<Entry>,
+    pub(super) entries: VecDeque<Entry>,
     /// The call to the leader under way, or about to be made.
     pub(super) forward: Forwarding,
-    /// The round for a read index under way, and when it began (Unix ms).
+    /// The round for a read index under way, and when it began.
     pub(super) round: Option<(u64, u64)>,
-    /// What is delivered is no older than the first (Unix ms); than the second once this index is.
+    /// What is delivered is no older than the first; than the second once this index is.
     pub(super) current: (u64, u64, u64),
-    /// After a refusal or a failed round, when to try again.
-    pub(super) forward_after_ms: u64,
+    /// After a refusal, by the leader or the group, and after a failed round, when to try again.
+    pub(super) send_after_ms: u64,
     pub(super) round_after_ms: u64,
+    /// When the last turn was.
+    pub(super) turned_ms: u64,
     /// The write of the entry in flight has ended: the next may follow while this one is applied.
     pub(super) write_ended: bool,
     /// Something happened since [`Sequencer::propose`] last looked.
     pub(super) fresh: bool,
     pub(super) standing: Standing,
-    /// When it was last looked at, Unix ms; 0: it is to be looked at anew.
+    /// When it was last looked at; 0: it is to be looked at anew.
     pub(super) looked_ms: u64,
     pub(super) next_tag: u64,
     pub(super) next_number: u64,
@@ -100,10 +104,10 @@ pub struct RelayCounts {
 }
 
 /// An entry proposed here.
-struct Entry {
-    tag: u64,
-    term: u64,
-    foreign: Vec<Rc<ForeignAnswer>>,
+pub(super) struct Entry {
+    pub(super) tag: u64,
+    pub(super) term: u64,
+    pub(super) foreign: Vec<Rc<ForeignAnswer>>,
 }
 
 /// What leaves the sequencer.
@@ -129,7 +133,8 @@ impl Sequencer {
 
     /// Takes a core's batch. [`Sequencer::propose`] sends on what was taken.
     pub fn submit(&self, submission: Submission) {
-        self.state.borrow_mut().submit(submission, clock::now_ms());
+        let now_ms = clock::steady_ms();
+        self.state.borrow_mut().submit(submission, now_ms);
     }
 
     /// Proposes what waits, as far as entries may be in flight, or prepares a call to the leader.
@@ -228,7 +233,7 @@ impl Sequencer {
 
     /// Answers what has waited for too long. About ten times a second.
     pub fn give_up(&self) {
-        self.state.borrow_mut().give_up(clock::now_ms());
+        self.state.borrow_mut().give_up(clock::steady_ms());
     }
 
     /// The next thing for the main task to send.
@@ -252,8 +257,8 @@ impl Sequencer {
         self.state.borrow().position
     }
 
-    /// How this node stood when it was last looked at, and the moment (Unix ms) that what it has
-    /// delivered is no older than.
+    /// How this node stood when it was last looked at, and the moment that what it has delivered is
+    /// no older than; 0 where there was none.
     pub fn standing(&self) -> (Standing, u64) {
         let state = self.state.borrow();
         (state.standing, state.current.0)
@@ -281,8 +286,9 @@ impl State {
             forward: Forwarding::Idle,
             round: None,
             current: (0, 0, u64::MAX),
-            forward_after_ms: 0,
+            send_after_ms: 0,
             round_after_ms: 0,
+            turned_ms: 0,
             write_ended: false,
             fresh: false,
             standing: Standing::default(),
@@ -337,12 +343,13 @@ impl State {
             }
             self.standing = standing;
             self.fresh = true;
-            self.forward_after_ms = 0;
+            self.send_after_ms = 0;
             self.round_after_ms = 0;
         }
     }
 
     pub(super) fn turn(&mut self, group: &impl Proposer, now_ms: u64) -> bool {
+        self.turned_ms = now_ms;
         if self.looked_ms != now_ms {
             self.looked_ms = now_ms;
             self.look(group.standing());
@@ -358,33 +365,6 @@ impl State {
             false
         };
         self.deliver_reads();
-        proposed
-    }
-
-    pub(super) fn propose(&mut self, group: &impl Proposer) -> bool {
-        let mut proposed = false;
-        while self.entries.len() < ENTRIES_IN_FLIGHT + self.write_ended as usize
-            && self.outgoing.len() < DELIVERIES_WAITING_MAX
-        {
-            let tag = self.next_tag;
-            let Some((payload, sync, foreign)) = self.form_entry(tag) else {
-                break;
-            };
-            self.next_tag += 1;
-            self.write_ended = false;
-            self.entries.push_back(Entry {
-                tag,
-                term: self.standing.term,
-                foreign,
-            });
-            match group.propose(tag, payload, sync) {
-                Ok(()) => proposed = true,
-                Err(why) => {
-                    self.failed(tag, &why);
-                    break;
-                }
-            }
-        }
         proposed
     }
 
@@ -481,6 +461,10 @@ impl State {
                     _ => item.wait_again(),
                 }
             }
+        }
+        // Where another leads by now it is asked at once.
+        if why.is_refusal() && self.standing.leads() && self.standing.term == entry.term {
+            self.send_after_ms = self.turned_ms + FORWARD_AGAIN_MS;
         }
         if stopped {
             self.refuse_all(why);

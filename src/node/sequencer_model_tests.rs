@@ -3,14 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::rc::Rc;
 
 use bytes::Bytes;
 use futures::channel::oneshot;
 
 use crate::command::Rng;
 use crate::error::Unavailable;
-use crate::limits::BATCH_PATIENCE_MS;
+use crate::limits::{BATCH_PATIENCE_MS, ENTRY_BYTES_SOFT};
 use crate::log::Position;
 use crate::shard::Local;
 
@@ -22,10 +21,15 @@ use super::standing::{Proposer, Seat, Standing};
 
 const NODES: usize = 3;
 
+/// Every so many worlds have large batches.
+const LARGE_EVERY: u64 = 25;
+
 /// What a node's group takes, and how the node believes to stand.
 struct Group {
     standing: Cell<Standing>,
     taken: RefCell<Vec<(u64, Bytes)>>,
+    /// It hands the lead over, or tries to: nothing is taken.
+    handing_over: Cell<bool>,
 }
 
 impl Proposer for Group {
@@ -33,7 +37,11 @@ impl Proposer for Group {
         self.standing.get()
     }
 
-    fn propose(&self, tag: u64, payload: Bytes, _sync: bool) -> Result<(), Unavailable> {
+    fn propose(&self, term: u64, tag: u64, payload: Bytes, _sync: bool) -> Result<(), Unavailable> {
+        assert_eq!(term, self.standing.get().term);
+        if self.handing_over.get() {
+            return Err(Unavailable::NoLeader);
+        }
         self.taken.borrow_mut().push((tag, payload));
         Ok(())
     }
@@ -74,6 +82,8 @@ struct Handed {
 
 struct World {
     rng: Rng,
+    /// Some batches are so large that an entry takes a few only.
+    is_large: bool,
     now_ms: u64,
     log: Vec<Entry>,
     leader: usize,
@@ -93,12 +103,14 @@ impl World {
             group: Group {
                 standing: Cell::default(),
                 taken: RefCell::default(),
+                handing_over: Cell::default(),
             },
             applied: 0,
             overtaken: Vec::new(),
         };
         let mut world = World {
             rng: Rng::new(seed),
+            is_large: seed.is_multiple_of(LARGE_EVERY),
             now_ms: 1,
             log: Vec::new(),
             leader: 0,
@@ -133,6 +145,9 @@ impl World {
         }
         self.leader = self.below(NODES);
         self.term += 1;
+        for node in &self.nodes {
+            node.group.handing_over.set(false);
+        }
         self.log.push(Entry {
             term: self.term,
             proposer: None,
@@ -167,6 +182,9 @@ impl World {
         if !reads {
             commands.resize(HEAD_BYTES, 0);
             commands.extend((self.handed.len() as u64).to_le_bytes());
+            if self.is_large && self.below(6) == 0 {
+                commands.resize(ENTRY_BYTES_SOFT / 3, 0);
+            }
         }
         let local = Local {
             origin: self.handed.len(),
@@ -284,10 +302,7 @@ impl World {
                 }
                 let parts = entry::parts(&forward.batches).unwrap();
                 let (sender, ended) = oneshot::channel();
-                let answer = Rc::new(ForeignAnswer {
-                    sender: RefCell::new(Some(sender)),
-                    missing: Cell::new(parts.len()),
-                });
+                let answer = ForeignAnswer::new(sender, parts.len());
                 for (name, range) in parts {
                     self.nodes[to].state.submit_foreign(Foreign {
                         name,
@@ -304,7 +319,7 @@ impl World {
                     _ if lost == 0 => Forwarded::Unknown,
                     Ok(None) => return self.calls.push(Call::Answer(from, call, ended)),
                     Ok(Some(Ok(()))) => Forwarded::Done,
-                    Ok(Some(Err(Unavailable::NoLeader))) => Forwarded::Refused,
+                    Ok(Some(Err(why))) if why.is_refusal() => Forwarded::Refused,
                     _ => Forwarded::Unknown,
                 };
                 let state = &mut self.nodes[from].state;
@@ -339,7 +354,11 @@ impl World {
             }
             32..36 => self.carry(),
             36..38 => self.end_round(),
-            38 => self.hear(at),
+            38 => match self.below(8) {
+                0 => self.nodes[at].group.handing_over.set(true),
+                1..4 => self.nodes[at].group.handing_over.set(false),
+                _ => self.hear(at),
+            },
             _ if self.below(4) == 0 => self.elect(),
             _ => {}
         }
@@ -382,7 +401,7 @@ impl World {
         for (index, entry) in self.log.iter().enumerate() {
             for (name, range) in entry::parts(&entry.payload).unwrap_or_default() {
                 assert!(names.insert((name.node, name.number)), "logged twice");
-                let bytes = entry.payload[range].try_into().unwrap();
+                let bytes = entry.payload[range][..8].try_into().unwrap();
                 let origin = u64::from_le_bytes(bytes) as usize;
                 places.insert(origin, index + 1);
                 order[name.node as usize - 1].push(origin);

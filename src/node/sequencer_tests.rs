@@ -27,7 +27,13 @@ impl Proposer for Taken {
         }
     }
 
-    fn propose(&self, tag: u64, payload: Bytes, _sync: bool) -> Result<(), Unavailable> {
+    fn propose(
+        &self,
+        _term: u64,
+        tag: u64,
+        payload: Bytes,
+        _sync: bool,
+    ) -> Result<(), Unavailable> {
         self.0.borrow_mut().push((tag, payload));
         Ok(())
     }

@@ -10,11 +10,11 @@ use crate::error::Unavailable;
 pub trait Proposer {
     fn standing(&self) -> Standing;
 
-    /// Hands over an entry; its end is told with `tag`.
+    /// Hands over an entry, to be logged in this `term` or not at all; its end is told with `tag`.
     ///
     /// # Errors
     /// It was not handed over.
-    fn propose(&self, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable>;
+    fn propose(&self, term: u64, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable>;
 }
 
 /// How this node stands in its group.
@@ -28,7 +28,7 @@ pub struct Standing {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stand {
     pub standing: Standing,
-    /// What this node has is no older than this, Unix ms; 0 where it does not know.
+    /// What this node has is no older than this, on the steady clock; 0 where it does not know.
     pub fresh_ms: u64,
     /// On the leader: a voter cannot be reached.
     pub voters_missing: bool,

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use crate::clock;
 use crate::limits::{WAIT_ROUND_MS, WRITTEN_KEPT};
 use crate::resp::{Args, Error, parse_int};
 
@@ -89,7 +90,7 @@ impl Engine {
     ) {
         let until_ms = match timeout_ms {
             0 => u64::MAX,
-            timeout_ms => self.now_ms.saturating_add(timeout_ms as u64),
+            timeout_ms => clock::steady_ms().saturating_add(timeout_ms as u64),
         };
         let awaited = Awaited {
             index: self.written.index_of(client.written),
@@ -105,7 +106,7 @@ impl Engine {
 
     /// How long the Raft core is to wait before it answers.
     fn round_ms(&self, awaited: &Awaited) -> u64 {
-        let left_ms = awaited.until_ms.saturating_sub(self.now_ms);
+        let left_ms = awaited.until_ms.saturating_sub(clock::steady_ms());
         left_ms.min(WAIT_ROUND_MS)
     }
 
@@ -119,7 +120,7 @@ impl Engine {
         };
         awaited.found = awaited.found.max(*count);
         let (awaited, enough) = (*awaited, awaited.found >= usize::from(awaited.replicas));
-        let is_late = self.now_ms >= awaited.until_ms;
+        let is_late = clock::steady_ms() >= awaited.until_ms;
         if enough || is_late || clients.client(gather.client).is_none() {
             return false;
         }

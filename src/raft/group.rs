@@ -28,7 +28,7 @@ use openraft::errors::Fatal as RaftFatal;
 use super::applier::{Applier, CheckpointMeta};
 use super::machine::Machine;
 use super::proposals::Proposals;
-use super::types::{Outcome, Proposal, Types};
+use super::types::{LeaderId, Outcome, Proposal, Types};
 use crate::error::Unavailable;
 
 use conduct::Conduct;
@@ -64,6 +64,21 @@ impl Group {
     /// too many are in flight, [`Unavailable::NoLeader`] while leadership is handed over,
     /// [`Unavailable::Poisoned`] after a storage failure, [`Unavailable::Stopping`].
     pub fn propose(&self, tag: u64, payload: Bytes, sync: bool) -> Result<(), Unavailable> {
+        self.propose_in(self.leadership().term, tag, payload, sync)
+    }
+
+    /// As [`propose`](Group::propose), where this node still leads in `term` when the group comes
+    /// to it: logged in that term, or not at all.
+    ///
+    /// # Errors
+    /// As [`propose`](Group::propose).
+    pub fn propose_in(
+        &self,
+        term: u64,
+        tag: u64,
+        payload: Bytes,
+        sync: bool,
+    ) -> Result<(), Unavailable> {
         if self.stopping.get() {
             return Err(Unavailable::Stopping);
         }
@@ -74,13 +89,14 @@ impl Group {
             return Err(Unavailable::NoLeader);
         }
         let outcome = Outcome::new(tag, self.proposals.clone());
+        let node_id = *self.raft.node_id();
         let proposal = Proposal { payload, sync };
         // The future does nothing but put the proposal into the core's queue: it is ready at its
         // first poll, or the queue is full.
         let handed_over = self.proposals.hand_over(|| {
-            self.raft
-                .client_write_ff(proposal, Some(outcome))
-                .now_or_never()
+            let write = self.raft.write(proposal).responder(outcome);
+            let write = write.with_leader(LeaderId { term, node_id });
+            write.into_future().now_or_never()
         });
         match handed_over {
             Some(Ok(())) => Ok(()),

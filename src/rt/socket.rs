@@ -3,6 +3,13 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// The kernel closes a killed process' sockets some time after its end, those on a ring last: a
+/// restart waits for so long until its port is free.
+pub const FREED_WITHIN: Duration = Duration::from_secs(1);
+
+const FREED_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Listens on `address`. Several cores do so on the same one (SO_REUSEPORT); the kernel spreads
 /// connections among them.
@@ -37,13 +44,25 @@ pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
 }
 
 /// Whether nobody listens on `address`, this process' own listeners excepted: SO_REUSEPORT would
-/// let a second server of the same user share the port unnoticed.
+/// let a second server of the same user share the port unnoticed. Blocks for up to
+/// [`FREED_WITHIN`] where somebody does.
 ///
 /// # Errors
 /// `AddrInUse`, or as bind(2).
 pub fn probe(address: SocketAddr) -> io::Result<()> {
-    // The standard library sets SO_REUSEADDR and not SO_REUSEPORT: it fails where anyone listens.
-    TcpListener::bind(address).map(drop)
+    let begun = Instant::now();
+    loop {
+        // The standard library sets SO_REUSEADDR and not SO_REUSEPORT: it fails where anyone
+        // listens.
+        match TcpListener::bind(address) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < FREED_WITHIN =>
+            {
+                std::thread::sleep(FREED_LOOK_EVERY);
+            }
+            bound => return bound.map(drop),
+        }
+    }
 }
 
 fn bind(socket: RawFd, address: SocketAddr) -> io::Result<()> {
@@ -175,5 +194,26 @@ pub(super) fn set(socket: RawFd, level: i32, option: i32, value: i32) -> io::Res
         Err(io::Error::last_os_error())
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_freed_in_time_is_free() {
+        let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = holder.local_addr().unwrap();
+        let begun = Instant::now();
+        let refused = probe(address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert!((FREED_WITHIN..5 * FREED_WITHIN).contains(&begun.elapsed()));
+        let freeing = std::thread::spawn(move || {
+            std::thread::sleep(FREED_WITHIN / 5);
+            drop(holder);
+        });
+        probe(address).unwrap();
+        freeing.join().unwrap();
     }
 }

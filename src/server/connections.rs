@@ -340,15 +340,24 @@ impl Connections {
             connection.over_soft_since_ms = None;
         }
         if hard || (soft && now_ms.saturating_sub(since_ms) > limits.output_soft_s * 1000) {
-            tracing::warn!(
-                client = connection.client.session.address,
-                bytes,
-                "closed: its unread replies passed client-output-buffer-limit"
-            );
-            connection.broken = true;
-            self.ending.push(id);
-            self.counters.connections_overflowed += 1;
+            self.overflowed(id);
         }
+    }
+
+    /// Closes a connection whose unread replies have passed a limit.
+    #[cold]
+    fn overflowed(&mut self, id: u64) {
+        let Some(connection) = self.get(id) else {
+            return;
+        };
+        tracing::warn!(
+            client = connection.client.session.address,
+            bytes = connection.output_bytes(),
+            "closed: its unread replies passed client-output-buffer-limit"
+        );
+        connection.broken = true;
+        self.ending.push(id);
+        self.counters.connections_overflowed += 1;
     }
 }
 
@@ -517,6 +526,10 @@ impl Front for Connections {
 
     fn flush(&mut self, ring: &Ring) {
         let mut dirty = std::mem::take(&mut self.dirty);
+        let hard_bytes = match self.limits.output_hard_bytes {
+            0 => usize::MAX,
+            bytes => bytes,
+        };
         for &id in &dirty {
             let Some(connection) = self.get(id) else {
                 continue;
@@ -524,6 +537,9 @@ impl Front for Connections {
             connection.dirty = false;
             if connection.begin_send() {
                 send(ring, connection, id);
+            } else if connection.output_bytes() > hard_bytes && !connection.broken {
+                // At once: until the next tick far more could pile up behind what is being sent.
+                self.overflowed(id);
             } else if connection.ending {
                 self.ending.push(id);
             }

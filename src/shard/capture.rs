@@ -104,8 +104,8 @@ impl Shard {
         self.capture = None;
         let orphans = self.keyspace.end_capture();
         if !orphans.is_empty() {
-            // Dropping a large table takes long: not on this core's time.
-            std::thread::spawn(move || drop(orphans));
+            // Dropping a large table takes long: not on this core's time, where a thread can be had.
+            let _ = std::thread::Builder::new().spawn(move || drop(orphans));
         }
         Captured::End(result)
     }

@@ -51,6 +51,9 @@ pub struct Local {
     pub number: u64,
     /// The replies to its writes wait until every voter has them on disk.
     pub all: bool,
+    /// Bytes of its writes and reads: what its core counts as under way until this is delivered or
+    /// refused.
+    pub bytes: usize,
     /// Writes and reads in the order of the batch.
     pub items: Vec<Item>,
     /// The reads as mutations, not part of the log.
@@ -64,6 +67,7 @@ impl Local {
             origin: self.origin,
             number: self.number,
             all: false,
+            bytes: self.reads.len(),
             items: self
                 .items
                 .iter()

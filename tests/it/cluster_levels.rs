@@ -109,6 +109,58 @@ fn replicas_agree_under_load_and_a_spoilt_one_is_found_out() {
     }
 }
 
+#[test]
+fn the_leader_alone_removes_what_is_due() {
+    let three = three();
+    let (leader, followers) = roles(&three);
+    let mut connections = connections(&three);
+    let size = connections[leader].ask("DBSIZE");
+    let forwarded = |node| three.field(node, "raft_batches_forwarded");
+    let before = followers.map(forwarded);
+    for n in 0..50 {
+        let line = format!("SET brief:{n} x PX 20");
+        assert_eq!(connections[leader].ask(&line), ok());
+    }
+    for connection in &mut connections {
+        eventually("keys past due are gone from every node", || {
+            connection.ask("DBSIZE") == size
+        });
+    }
+    assert_eq!(followers.map(forwarded), before);
+}
+
+/// A leader that nobody hears any more reads on for as long as nobody else can lead, and no longer.
+#[test]
+fn a_lease_spares_reads_the_round() {
+    let times = [
+        "--cluster-heartbeat-ms",
+        "100",
+        "--cluster-election-ms",
+        "2000",
+    ];
+    let args = [&times[..], &["--read-lease", "yes"]].concat();
+    let mut three = Cluster::together(3, 1, &args);
+    three.begin(3);
+    let (leader, followers) = roles(&three);
+    let lease = Duration::from_secs(3);
+    let mut connection = three.connect(leader);
+    assert_eq!(connection.ask("SET key 1"), ok());
+    let begun = Instant::now();
+    followers.iter().for_each(|node| three.pause(*node));
+    let value = Value::Bulk(b"1".into());
+    assert_eq!(connection.ask("GET key"), value);
+    assert!(begun.elapsed() < lease, "without a round");
+    std::thread::sleep(lease + Duration::from_millis(500));
+    let refused = connection.ask("GET key");
+    assert!(is_error(&refused, "CLUSTERDOWN"), "{refused:?}");
+    followers.iter().for_each(|node| three.resume(*node));
+    eventually("a round, or a new lease", || {
+        connection.ask("GET key") == value
+    });
+    assert_eq!(connection.ask("CONFIG SET read-lease no"), ok());
+    assert_eq!(connection.ask("GET key"), value);
+}
+
 fn is_error(reply: &Value, code: &str) -> bool {
     matches!(reply, Value::Error(text) if text.starts_with(code))
 }

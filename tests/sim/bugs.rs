@@ -20,6 +20,7 @@ fn plan(seed: u64, faults: &[Fault]) -> Plan {
             dedicated: false,
             durability: "high",
             votes_unsynced: false,
+            reads_by_lease: false,
         },
         faults: faults.to_vec(),
         length: Duration::from_secs(8),

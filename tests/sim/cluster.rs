@@ -28,6 +28,7 @@ pub struct Setup {
     pub dedicated: bool,
     pub durability: &'static str,
     pub votes_unsynced: bool,
+    pub reads_by_lease: bool,
 }
 
 /// One machine.
@@ -104,6 +105,9 @@ impl Cluster {
             "--dir /nowhere --port 7000 --bind 10.0.0.{} --durability {}",
             machine.number, self.setup.durability
         );
+        if self.setup.reads_by_lease {
+            line += " --read-lease yes";
+        }
         if machine.joins.get() {
             let others = all.iter().filter(|one| **one != address(machine.number));
             line += &format!(" --join {}", others.cloned().collect::<Vec<_>>().join(","));

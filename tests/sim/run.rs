@@ -57,6 +57,7 @@ impl Plan {
             dedicated,
             durability: ["high", "high", "low", "medium"][below(4) as usize],
             votes_unsynced: false,
+            reads_by_lease: false,
         };
         let mut faults: Vec<Fault> = nemesis::ALL.to_vec();
         faults.retain(|_| below(2) == 0);

@@ -9,6 +9,9 @@ use crate::run::Plan;
 /// Seeds that every change runs.
 const SEEDS: u64 = 200;
 
+/// Seeds that it runs with reads by lease.
+const LEASE_SEEDS: u64 = 30;
+
 fn say(plan: &Plan) -> String {
     format!(
         "seed {}: {} nodes, {} cores, {}, {:?}",
@@ -33,7 +36,11 @@ fn plan(seed: u64) -> Plan {
 }
 
 /// Runs seeds on all cores of this machine; answers with the failures.
-fn run_seeds(seeds: std::ops::Range<u64>, steps_max: u64) -> (Vec<String>, u64) {
+fn run_seeds(
+    seeds: std::ops::Range<u64>,
+    steps_max: u64,
+    plan: impl Fn(u64) -> Plan + Sync,
+) -> (Vec<String>, u64) {
     let (next, steps) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
     let acknowledged = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
@@ -80,7 +87,21 @@ fn number(name: &str, usual: u64) -> u64 {
 
 #[test]
 fn seeds_hold() {
-    let (failures, _) = run_seeds(0..number("QUORATE_SIM_SEEDS", SEEDS), u64::MAX);
+    let (failures, _) = run_seeds(0..number("QUORATE_SIM_SEEDS", SEEDS), u64::MAX, plan);
+    assert!(failures.is_empty(), "{} seeds failed", failures.len());
+}
+
+/// Leaders that answer reads without asking anybody. Every wall clock may jump; the clocks that
+/// leases are on run at one pace.
+#[test]
+fn seeds_hold_with_leases() {
+    let by_lease = |seed| {
+        let mut plan = plan(seed);
+        plan.setup.reads_by_lease = true;
+        plan
+    };
+    let seeds = 0..number("QUORATE_SIM_SEEDS", LEASE_SEEDS);
+    let (failures, _) = run_seeds(seeds, u64::MAX, by_lease);
     assert!(failures.is_empty(), "{} seeds failed", failures.len());
 }
 
@@ -96,7 +117,8 @@ fn a_seed_is_the_same_run_each_time() {
 #[ignore = "takes as long as it is told: QUORATE_SIM_STEPS, QUORATE_SIM_SEED"]
 fn at_length() {
     let first = number("QUORATE_SIM_SEED", 1_000_000);
-    let (failures, _) = run_seeds(first..u64::MAX, number("QUORATE_SIM_STEPS", 20_000_000));
+    let steps_max = number("QUORATE_SIM_STEPS", 20_000_000);
+    let (failures, _) = run_seeds(first..u64::MAX, steps_max, plan);
     assert!(failures.is_empty(), "{} seeds failed", failures.len());
 }
 

@@ -16,6 +16,8 @@ pub struct TransportCounters {
     pub reconnects: u64,
     pub bytes_sent: u64,
     pub bytes_received: u64,
+    /// Checkpoints sent to their end, and installed where they went.
+    pub checkpoints_sent: u64,
     /// Of the checkpoints' chunks sent, and of those kept here.
     pub checkpoint_bytes_sent: u64,
     pub checkpoint_bytes_received: u64,

@@ -105,7 +105,12 @@ pub(super) async fn send(
     };
     let sent = sending.chunks(checkpoint.snapshot, had).await?;
     let installed = sending.request(Kind::Install, |out| sent.put(out));
-    read_answer(installed, wire::installed).await
+    let answer = read_answer(installed, wire::installed).await?;
+    if answer.vote == vote {
+        let counters = &transport.0.own.counters;
+        counters.change(|counters| counters.checkpoints_sent += 1);
+    }
+    Ok(answer)
 }
 
 struct Sending<'t> {

@@ -160,7 +160,7 @@ fn a_follower_may_redirect() {
     let mut connection = cluster.connect(follower);
     let moved = error(&format!("MOVED 12182 {}", cluster.address(leader)));
     // What comes while it does not hear its leader waits, and goes to it when it does.
-    for line in ["SET foo 1", "GET foo"] {
+    for line in ["SET foo 1", "GET foo", "WITH DURABILITY low SET foo 1"] {
         cluster.await_some("it redirects", |cluster| {
             (cluster.ask(follower, line) == Some(moved.clone())).then_some(())
         });

@@ -1,6 +1,6 @@
 //! How a cluster begins, grows, shrinks and comes back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::kit::{Cluster, Value, bulk, ok};
 
@@ -169,8 +169,14 @@ fn a_wiped_node_joins_as_a_new_one() {
     let before = own_id(&cluster, node);
     cluster.kill(node);
     cluster.wipe(node);
-    assert_eq!(cluster.connect(cluster.leader()).ask("SET a 1"), ok());
-    let member = cluster.address(cluster.leader());
+    let leader = cluster.leader();
+    assert_eq!(cluster.connect(leader).ask("SET a 1"), ok());
+    cluster.await_some("the log begins behind a checkpoint", |cluster| {
+        cluster.ask(leader, "SET b 1")?;
+        cluster.ask(leader, "RAFT SNAPSHOT")?;
+        (cluster.field(leader, "raft_purged_index") != "0").then_some(())
+    });
+    let member = cluster.address(leader);
     cluster.start(node, &["--join", &member]);
     cluster.wait_for_all(3);
     let after = own_id(&cluster, node);
@@ -180,6 +186,54 @@ fn a_wiped_node_joins_as_a_new_one() {
     for other in 0..3 {
         assert!(!ids(&cluster, other, "raft_voters").contains(&before));
     }
+    // It was sent a checkpoint, and both ends know that.
+    assert_ne!(cluster.field(leader, "raft_snapshots_sent"), "0");
+    assert_eq!(cluster.field(leader, "raft_snapshots_taken"), "0");
+    assert_ne!(cluster.field(node, "raft_snapshots_taken"), "0");
+    // The cluster is the same.
+    let id = cluster.field(leader, "raft_cluster_id");
+    assert!(id.len() == 40 && id != "0".repeat(40), "{id}");
+    for other in 0..3 {
+        cluster.await_some("the cluster's id is known", |cluster| {
+            (cluster.field(other, "raft_cluster_id") == id).then_some(())
+        });
+        let shard = cluster.connect(other).ask("CLUSTER MYSHARDID");
+        assert_eq!(shard, bulk(&id));
+    }
+}
+
+/// Four MiB at 256 KiB a second take 16 seconds.
+#[test]
+fn a_checkpoint_is_sent_no_faster_than_told() {
+    let mut cluster = Cluster::together(3, 1, &["--checkpoint-send-rate", "256kb"]);
+    cluster.begin(3);
+    let (leader, node) = (cluster.leader(), cluster.follower());
+    cluster.kill(node);
+    cluster.wipe(node);
+    let value = "v".repeat(512 * 1024);
+    let mut connection = cluster.connect(leader);
+    for n in 0..8 {
+        let key = format!("key:{n}");
+        assert_eq!(connection.call(&["SET", &key, &value]).unwrap(), ok());
+    }
+    cluster.await_some("the log begins behind a checkpoint", |cluster| {
+        cluster.ask(leader, "SET b 1")?;
+        cluster.ask(leader, "RAFT SNAPSHOT")?;
+        (cluster.field(leader, "raft_purged_index") != "0").then_some(())
+    });
+    cluster.start(node, &["--join", &cluster.address(leader)]);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(cluster.field(leader, "raft_snapshots_sent"), "0");
+    let faster = "CONFIG SET checkpoint-send-rate 0";
+    let begun = Instant::now();
+    assert_eq!(connection.ask(faster), ok());
+    cluster.await_some("it is sent", |cluster| {
+        (cluster.field(leader, "raft_snapshots_sent") != "0").then_some(())
+    });
+    assert!(begun.elapsed() < Duration::from_secs(8), "at once");
+    cluster.wait_for_all(3);
+    let size = connection.ask("DBSIZE");
+    assert_eq!(cluster.connect(node).ask("DBSIZE"), size);
 }
 
 /// A lost disk behind a script that gives all nodes the same flags at every start.
