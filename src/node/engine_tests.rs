@@ -128,7 +128,6 @@ fn what_waited_for_a_checkpoint_makes_room() {
     let settings = rt::Settings {
         name: "test".into(),
         placement: rt::Placement::Unbound,
-        spin_us: 0,
     };
     let run = rt::executor::run(&settings, async move {
         let doorbell = Doorbell::new().unwrap();
