@@ -33,7 +33,8 @@ async fn receive(mesh: &mut Mesh<u64>, ring: &Ring, sleeps: bool) -> u64 {
             rt::yield_now().await;
             continue;
         }
-        let rested = ring.rest(&mut Vec::new(), false, LONGEST, || mesh.has_mail());
+        let (mut nothing, has_mail) = (Vec::new(), || mesh.has_mail());
+        let rested = ring.rest(&mut nothing, false, LONGEST, has_mail);
         rested.await.expect("the ring works");
     }
 }

@@ -189,7 +189,7 @@ impl Ring {
             self.0.visited.set(now);
             executor::visit_reactor().await;
         }
-        let due = timer::fire();
+        timer::fire();
         let mut is_idle = false;
         for _ in 0..ROUNDS_MAX {
             let polls = executor::polls();
@@ -203,8 +203,7 @@ impl Ring {
         if is_idle && !busy && !parker.is_notified() {
             parker.arm();
             if !has_work() && !parker.doorbell().is_called() {
-                // What was set meanwhile is no earlier than it was asked for.
-                let due = timer::fire().or(due).unwrap_or(SLEEP_MAX);
+                let due = timer::until_next().unwrap_or(SLEEP_MAX);
                 sleep = Some(due.min(longest).min(SLEEP_MAX));
             }
         }

@@ -88,25 +88,25 @@ impl Drop for Own {
     }
 }
 
-/// Wakes whom it is time for. Answers how long it is until the next one is due.
-pub(super) fn fire() -> Option<Duration> {
+/// Wakes whom it is time for.
+pub(super) fn fire() {
     if TIMERS.with_borrow(|timers| timers.waiting.is_empty()) {
-        return None;
+        return;
     }
     let now = Instant::now();
-    loop {
-        let due = TIMERS.with_borrow_mut(|timers| {
-            let first = timers.waiting.first_entry()?;
-            match first.key().0.checked_duration_since(now) {
-                Some(left) if !left.is_zero() => Some(Err(left)),
-                _ => Some(Ok(first.remove())),
-            }
-        });
-        match due? {
-            Ok(waker) => waker.wake(),
-            Err(left) => return Some(left),
-        }
+    let take_due = |timers: &mut Timers| {
+        let first = timers.waiting.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    };
+    while let Some(waker) = TIMERS.with_borrow_mut(take_due) {
+        waker.wake();
     }
+}
+
+/// How long until the next one is due; zero where it is.
+pub(super) fn until_next() -> Option<Duration> {
+    let first = TIMERS.with_borrow(|timers| Some(timers.waiting.first_key_value()?.0.0))?;
+    Some(first.saturating_duration_since(Instant::now()))
 }
 
 #[cfg(test)]

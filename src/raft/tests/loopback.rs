@@ -125,9 +125,11 @@ impl Cluster {
     async fn leader(&self) -> u64 {
         until(|| {
             let running = self.nodes.iter().filter(|node| node.running.is_some());
-            running
-                .map(|node| node.id)
-                .find(|id| self.group(*id).is_leader())
+            running.map(|node| node.id).find(|id| {
+                let standing = self.group(*id).standing();
+                // Newly elected, it refuses writes until a quorum has heard it.
+                standing.leads && standing.has_quorum
+            })
         })
         .await
     }
