@@ -4,8 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::client::Run;
-use crate::kit::{Cluster, Way};
-use crate::order::seed::Seed;
+use crate::kit::{Cluster, Seed, Way};
 
 /// Something that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +86,7 @@ impl Nemesis<'_> {
         let begun = self.run.now_us();
         let leader = self.cluster.leader();
         let node = self.bring_about(fault, leader);
-        std::thread::sleep(hold + Duration::from_millis(self.seed.below(400) as u64));
+        std::thread::sleep(hold + Duration::from_millis(self.seed.below(400)));
         self.mend(fault, node);
         self.cluster.wait_for_all(self.cluster.count());
         self.struck.push((fault, begun, self.run.now_us()));
