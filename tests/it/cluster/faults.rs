@@ -235,14 +235,17 @@ fn networks_that_break() {
     });
 }
 
-/// Raft on a core of its own beside four shards, three times on this machine.
+/// Raft on a core of its own beside eight shards, three times on this machine.
 #[test]
-fn many_shards_stay_one() {
+fn eight_shards_stay_one() {
     suffer(
-        "five cores",
-        Cluster::together(3, 5, &SMALL),
+        "nine cores",
+        Cluster::together(3, 9, &SMALL),
         None,
         |nemesis| {
+            for node in 0..3 {
+                assert_eq!(nemesis.cluster.shards(node), 8, "node {node}");
+            }
             for fault in [
                 Fault::KillLeader,
                 Fault::PauseLeader,
@@ -286,7 +289,7 @@ fn a_disk_that_fills() {
 #[ignore = "takes ten minutes"]
 fn long() {
     let length = Duration::from_secs(150);
-    for (apart, cores) in [(true, 1), (false, 1), (true, 5), (false, 5)] {
+    for (apart, cores) in [(true, 1), (false, 1), (true, 9), (false, 9)] {
         let cluster = match apart {
             true => Cluster::apart(3, cores, &SMALL),
             false => Some(Cluster::together(3, cores, &SMALL)),
