@@ -203,3 +203,35 @@ impl Connection {
 fn odd(line: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("no reply: {line:?}"))
 }
+
+/// Without the loop in [`Connection::fill`] the first signal ends the reading.
+#[test]
+fn a_read_that_is_interrupted_goes_on() {
+    use std::os::unix::thread::JoinHandleExt;
+
+    extern "C" fn ignore(_signal: libc::c_int) {}
+    // SAFETY: the handler does nothing; without SA_RESTART it interrupts calls of the thread that
+    // the signal goes to, which is the one below alone.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = ignore as *const () as usize;
+        assert_eq!(
+            libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()),
+            0
+        );
+    }
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let reading = std::thread::spawn(move || {
+        let mut connection = Connection::open(port, super::PATIENCE)?;
+        connection.reply()
+    });
+    let (mut other_side, _) = listener.accept().unwrap();
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(5));
+        // SAFETY: the thread was not joined, so it is there.
+        unsafe { libc::pthread_kill(reading.as_pthread_t(), libc::SIGUSR1) };
+    }
+    other_side.write_all(b"+OK\r\n").unwrap();
+    assert_eq!(reading.join().unwrap().unwrap(), super::ok());
+}
