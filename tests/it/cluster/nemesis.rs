@@ -162,6 +162,12 @@ impl Nemesis<'_> {
             Fault::KillLeader | Fault::KillFollower => cluster.start(node, &[]),
             Fault::KillAll => (0..cluster.count()).for_each(|node| cluster.start(node, &[])),
             Fault::WipeFollower => {
+                // However little was written: it is to need a checkpoint.
+                cluster.await_some("a log without its beginning", |cluster| {
+                    let leader = cluster.leader();
+                    cluster.ask(leader, "RAFT SNAPSHOT")?;
+                    (cluster.number(leader, "raft_purged_index") > 0).then_some(())
+                });
                 let member = cluster.address(cluster.leader());
                 cluster.start(node, &["--join", &member]);
             }
