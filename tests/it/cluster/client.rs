@@ -45,6 +45,13 @@ impl Run {
         self.ending.load(Ordering::SeqCst)
     }
 
+    /// Requests of all clients so far, whatever became of them.
+    pub fn requests(&self) -> u64 {
+        let counters = [&self.done, &self.refused, &self.unknown];
+        let counts = counters.map(|one| one.load(Ordering::Relaxed));
+        counts.iter().sum()
+    }
+
     pub fn now_us(&self) -> i64 {
         self.begun.elapsed().as_micros() as i64
     }

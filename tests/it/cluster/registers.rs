@@ -13,8 +13,9 @@ use crate::order::key::{Act, Key, Name, answered, draw, expect_linearizable, wit
 
 const KEYS: usize = 4;
 
-/// How long a key is used.
-const GENERATION_US: i64 = 1_500_000;
+/// How many requests of all clients a key is used for: a slow machine has as much in a history as
+/// a fast one.
+const GENERATION: u64 = 220;
 
 /// One client's part, until it is over. Answers its operations and when writes were acknowledged.
 pub fn act(
@@ -29,7 +30,7 @@ pub fn act(
     let mut writes = 0;
     while client.connect() {
         std::thread::sleep(Duration::from_micros(seed.below(12_000)));
-        let name = Name(run.now_us() / GENERATION_US, seed.below(KEYS));
+        let name = Name(run.requests() / GENERATION, seed.below(KEYS));
         // Told apart by who wrote it and when, and so far from the next that counting up from one
         // never meets another.
         writes += 1;

@@ -9,8 +9,8 @@ use crate::history::{Kind, Part};
 use crate::kit::{Entrance, Seed, Value};
 use crate::order::transaction::{Recorder, all_answered, answered, command, command_of_all, make};
 
-/// How long a generation of keys is in use.
-const GENERATION_US: i64 = 1_000_000;
+/// How many requests of all clients a generation of keys is in use for.
+const GENERATION: u64 = 150;
 
 /// Makes and records transactions until it is over. Those of one process come one after another,
 /// but one that nobody knows about ends it: the next is another's.
@@ -33,7 +33,7 @@ pub fn act(
     };
     while client.connect() {
         std::thread::sleep(Duration::from_micros(seed.below(pause_us)));
-        let generation = (run.now_us() / GENERATION_US) as u64;
+        let generation = run.requests() / GENERATION;
         let parts = make(&mut seed, workload, generation, number, &mut values);
         recorder.note(process, Kind::Invoke, &parts);
         let outcome = match (workload, seed.below(3)) {

@@ -25,7 +25,7 @@ pub struct Key;
 
 /// Which one: its generation and its number in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Name(pub i64, pub usize);
+pub struct Name(pub u64, pub usize);
 
 impl Model for Key {
     type State = Option<i64>;
