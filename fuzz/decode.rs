@@ -13,14 +13,11 @@ struct Meaning {
     error: Option<String>,
 }
 
-/// Decodes `data` whole and in pieces. The first byte says how it is cut.
+/// Decodes `bytes` whole and in pieces. `cut` says how they are cut.
 ///
 /// # Panics
 /// When one of the properties above does not hold.
-pub fn check(data: &[u8]) {
-    let Some((&cut, bytes)) = data.split_first() else {
-        return;
-    };
+pub fn check(cut: u8, bytes: &[u8]) {
     let whole = decode(bytes, bytes.len().max(1));
     let pieces = decode(bytes, usize::from(cut % 61) + 1);
     assert_eq!(whole, pieces, "cut into pieces of {}", cut % 61 + 1);

@@ -84,20 +84,12 @@ fn echo(bytes: &[u8], bytes_max: usize) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::golden::grammar::with_args;
     use super::*;
-    use crate::resp::Span;
 
     /// Calls `with` with the words of a line as a request.
     pub fn request<T>(line: &str, with: impl FnOnce(Args<'_>) -> T) -> T {
-        let mut buffer = String::new();
-        let mut spans = Vec::new();
-        for word in line.split(' ') {
-            let start = buffer.len() as u32;
-            buffer.push_str(word);
-            let end = buffer.len() as u32;
-            spans.push(Span { start, end });
-        }
-        with(Args::new(buffer.as_bytes(), &spans))
+        with_args(&line.split(' ').collect::<Vec<_>>(), with)
     }
 
     fn resolved(line: &str) -> Result<&'static str, String> {

@@ -1,19 +1,9 @@
 //! CLUSTER, RAFT, ROLE: a single node is a cluster of one.
 
-use std::collections::HashMap;
-
-use crate::kit::{Server, Value, bulk, error, integer, ok, on_each};
+use crate::kit::{Server, Value, bulk, error, field, integer, ok, on_each};
 
 fn own_id(server: &Server) -> String {
     server.wire().run("CLUSTER MYID").text()
-}
-
-/// `name:value` lines.
-fn fields(text: &str) -> HashMap<String, String> {
-    let pairs = text.lines().filter_map(|line| line.split_once(':'));
-    pairs
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect()
 }
 
 #[test]
@@ -46,14 +36,12 @@ fn all_slots_lie_here() {
             [bulk("id"), bulk(&id), bulk("port"), integer(port)]
         );
         assert_eq!(node[8..10], [bulk("role"), bulk("master")]);
-        let info = fields(&wire.run("CLUSTER INFO").text());
-        assert_eq!(info["cluster_state"], "ok");
-        assert_eq!(info["cluster_slots_ok"], "16384");
-        assert_eq!(info["cluster_known_nodes"], "1");
-        assert_eq!(
-            fields(&wire.run("INFO cluster").text())["cluster_enabled"],
-            "1"
-        );
+        let info = wire.run("CLUSTER INFO").text();
+        assert_eq!(field(&info, "cluster_state"), Some("ok"));
+        assert_eq!(field(&info, "cluster_slots_ok"), Some("16384"));
+        assert_eq!(field(&info, "cluster_known_nodes"), Some("1"));
+        let enabled = wire.run("INFO cluster").text();
+        assert_eq!(field(&enabled, "cluster_enabled"), Some("1"));
         let shard_id = wire.run("CLUSTER MYSHARDID").text();
         assert!(
             shard_id.len() == 40 && shard_id != "0".repeat(40),
@@ -171,25 +159,24 @@ fn a_node_alone_leads() {
         let digest = wire.run("RAFT DIGEST");
         assert_eq!(digest.elements()[..2], [bulk("state"), bulk("unknown")]);
         assert!(wire.run("RAFT HELP").elements().len() > 20);
-        let info = fields(&wire.run("INFO raft").text());
-        assert_eq!(info["raft_role"], "leader");
-        assert_eq!(info["raft_leader_address"], address);
-        assert_eq!(info["raft_has_quorum"], "1");
-        assert_eq!(info["raft_elections"], "1");
-        let (before, index) = (&info["raft_checkpoint_index"], &info["raft_applied_index"]);
-        assert_eq!(
-            (before.as_str(), index.parse::<i64>().unwrap()),
-            ("0", *offset)
-        );
-        let replication = fields(&wire.run("INFO replication").text());
-        assert_eq!(replication["role"], "master");
-        assert_eq!(replication["connected_slaves"], "0");
-        assert_eq!(replication["master_repl_offset"], *index);
-        assert_eq!(replication["master_replid"].len(), 40);
+        let info = wire.run("INFO raft").text();
+        assert_eq!(field(&info, "raft_role"), Some("leader"));
+        assert_eq!(field(&info, "raft_leader_address"), Some(&*address));
+        assert_eq!(field(&info, "raft_has_quorum"), Some("1"));
+        assert_eq!(field(&info, "raft_elections"), Some("1"));
+        assert_eq!(field(&info, "raft_checkpoint_index"), Some("0"));
+        let offset_text = offset.to_string();
+        assert_eq!(field(&info, "raft_applied_index"), Some(&*offset_text));
+        let replication = wire.run("INFO replication").text();
+        assert_eq!(field(&replication, "role"), Some("master"));
+        assert_eq!(field(&replication, "connected_slaves"), Some("0"));
+        let known = field(&replication, "master_repl_offset");
+        assert_eq!(known, Some(&*offset_text));
+        assert_eq!(field(&replication, "master_replid").map(str::len), Some(40));
         assert_eq!(wire.run("RAFTSNAPSHOT"), ok());
-        let info = fields(&wire.run("INFO raft").text());
-        let checkpoint: i64 = info["raft_checkpoint_index"].parse().unwrap();
-        assert!(checkpoint >= *offset, "{info:?}");
+        let info = wire.run("INFO raft").text();
+        let checkpoint = field(&info, "raft_checkpoint_index").unwrap();
+        assert!(checkpoint.parse::<i64>().unwrap() >= *offset, "{info}");
         assert_eq!(wire.run("SET a 2"), ok());
         assert_eq!(wire.run("RAFT SNAPSHOT"), ok());
     });

@@ -16,6 +16,8 @@ mod crash;
 mod embedded;
 mod expiry;
 mod failure;
+#[path = "../history/mod.rs"]
+mod history;
 mod lifecycle;
 mod order;
 mod protocol;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::kit::{PATIENCE, Server, Value, bulk, command, error, eventually, integer, ok, on_each};
+use crate::kit::on_each;
+use crate::kit::{PATIENCE, Server, Value, bulk, command, error, eventually, field, integer, ok};
 
 #[test]
 fn settings_change_while_it_runs() {
@@ -97,12 +98,8 @@ fn info_has_redis_sections_and_fields() {
             );
         }
         let field = |name: &str| {
-            let found = info
-                .lines()
-                .find_map(|line| line.strip_prefix(&format!("{name}:")));
-            found
-                .unwrap_or_else(|| panic!("{name} in {info}"))
-                .to_string()
+            let found = field(&info, name);
+            found.unwrap_or_else(|| panic!("{name} in {info}"))
         };
         assert_eq!(field("tcp_port"), server.port().to_string());
         assert_eq!(field("process_id"), server.pid().to_string());

@@ -1,8 +1,10 @@
 //! MULTI, EXEC and WATCH between connections and over shards.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::kit::{Server, Value, bulk, error, integer, ok, on_each};
+use crate::kit::{PATIENCE, Server, Value, bulk, error, eventually, integer, ok, on_each};
 
 fn queued() -> Value {
     Value::Simple("QUEUED".into())
@@ -138,9 +140,13 @@ fn a_watched_key_that_changes_undoes_the_transaction() {
 fn a_watched_key_that_expires_undoes_the_transaction() {
     on_each(|server| {
         let mut wire = server.wire();
-        wire.run("SET brief x PX 1000");
-        wire.run("WATCH brief");
-        std::thread::sleep(std::time::Duration::from_millis(1100));
+        eventually("it is watched before it is due", || {
+            wire.run("UNWATCH");
+            wire.run("SET brief x PX 1000");
+            wire.run("WATCH brief");
+            wire.run("PTTL brief").int() > 0
+        });
+        std::thread::sleep(Duration::from_millis(1000));
         wire.run("MULTI");
         wire.run("SET mark x");
         assert_eq!(wire.run("EXEC"), Value::Nil);
@@ -260,29 +266,35 @@ fn multi_key_commands_over_shards() {
 #[test]
 fn a_read_over_shards_sees_one_cut() {
     on_each(|server| {
+        let (server, read_enough, begun) = (&server, &AtomicBool::new(false), Instant::now());
+        let over = move || read_enough.load(Ordering::SeqCst) || begun.elapsed() > PATIENCE;
         std::thread::scope(|scope| {
             for writer in 0..3 {
-                let server = &server;
                 scope.spawn(move || {
                     let mut wire = server.wire();
-                    for at in 0..400 {
+                    let mut at = 0;
+                    while !over() {
+                        at += 1;
                         let value = format!("{writer}:{at}");
                         wire.run(&format!("MSET cut:a {value} cut:b {value} cut:c {value}"));
                     }
                 });
             }
-            let server = &server;
-            scope.spawn(move || {
-                let mut wire = server.wire();
-                let mut seen: HashMap<String, u32> = HashMap::new();
-                for _ in 0..600 {
-                    let read = wire.run("MGET cut:a cut:b cut:c");
-                    let read = read.elements();
-                    assert!(read[0] == read[1] && read[1] == read[2], "torn: {read:?}");
-                    *seen.entry(format!("{:?}", read[0])).or_default() += 1;
-                }
-                assert!(seen.len() > 1, "nothing was written meanwhile");
-            });
+            let mut wire = server.wire();
+            let (mut reads, mut seen) = (0, HashSet::new());
+            while !over() {
+                let read = wire.run("MGET cut:a cut:b cut:c");
+                let read = read.elements();
+                assert!(read[0] == read[1] && read[1] == read[2], "torn: {read:?}");
+                reads += 1;
+                seen.insert(format!("{:?}", read[0]));
+                read_enough.store(reads >= 600 && seen.len() >= 100, Ordering::SeqCst);
+            }
+            assert!(
+                seen.len() >= 100,
+                "{} different ones in {reads} reads",
+                seen.len()
+            );
         });
     });
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use adya::{Opts, Valid, Workload};
+use adya::{Valid, Workload};
 use porcupine_rs::{CheckResult, Model, Operation, check_operations_timeout};
 
-use crate::history::{Act, Event, History, Kind, Part, Single};
+use crate::history::{Event, Kind, check, lines};
+use crate::record::{Act, History, Single};
 
 /// One key.
 #[derive(Clone, Debug)]
@@ -86,48 +87,17 @@ pub fn singles(singles: &[Single]) -> Result<(), String> {
     Ok(())
 }
 
-/// As adya reads it: a line for each event.
-fn lines(events: &[Event]) -> String {
-    let part = |part: &Part, kind: Kind| match part {
-        Part::Append(key, value) => format!("[\"append\",{key},{value}]"),
-        Part::Write(key, value) => format!("[\"w\",{key},{value}]"),
-        Part::List(key, _) | Part::Read(key, _) if kind != Kind::Ok => {
-            format!("[\"r\",{key},null]")
-        }
-        Part::List(key, values) => format!("[\"r\",{key},{values:?}]"),
-        Part::Read(key, None) => format!("[\"r\",{key},null]"),
-        Part::Read(key, Some(value)) => format!("[\"r\",{key},{value}]"),
-    };
-    let line = |(index, event): (usize, &Event)| {
-        let parts = event.parts.iter().map(|one| part(one, event.kind));
-        let parts: Vec<String> = parts.collect();
-        let kind = format!("{:?}", event.kind).to_lowercase();
-        format!(
-            "{{\"type\":\"{kind}\",\"f\":\"txn\",\"process\":{},\"index\":{index},\"value\":[{}]}}\n",
-            event.process,
-            parts.join(",")
-        )
-    };
-    events.iter().enumerate().map(line).collect()
-}
-
 fn serializable(events: &[Event], workload: Workload) -> Result<(), String> {
-    let text = lines(events);
-    let history = adya::History::from_json(&text).expect("our own lines");
-    let options = Opts {
-        timeout: Duration::from_secs(20),
-        linearizable_keys: true,
-        wfr_keys: false,
-        ..Opts::default()
-    };
-    let report = adya::check(&history, workload, &options);
+    let report = check(events, workload);
     match report.valid {
         Valid::True => Ok(()),
         // Nothing was done at all.
         Valid::Unknown if events.iter().all(|one| one.kind != Kind::Ok) => Ok(()),
         _ => Err(format!(
-            "not strictly serializable: {:?} {:?}\n{text}",
-            report.anomaly_types, report.anomalies
+            "not strictly serializable: {:?} {:?}\n{}",
+            report.anomaly_types,
+            report.anomalies,
+            lines(events)
         )),
     }
 }

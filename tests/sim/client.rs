@@ -10,7 +10,7 @@ use quorate::config::{Config, Name};
 use quorate::metrics::Counters;
 use quorate::node::simulated::Wires;
 use quorate::node::{Client, ClientView, Clients, Engine, Flow};
-use quorate::resp::{Args, Span};
+use quorate::resp::{Args, Decoded, Decoder};
 
 use crate::reply::Reply;
 
@@ -26,7 +26,7 @@ pub struct Desk {
 struct Connection {
     client: Client,
     /// Requests that were not taken yet.
-    requests: VecDeque<Vec<String>>,
+    requests: VecDeque<String>,
     /// Who waits for the replies, in order.
     awaited: VecDeque<oneshot::Sender<Reply>>,
 }
@@ -45,27 +45,23 @@ impl Desk {
         self.next
     }
 
-    /// Queues a request. The reply never comes where the process dies before.
-    pub fn ask(&mut self, id: u64, words: Vec<String>) -> oneshot::Receiver<Reply> {
+    /// Queues a request of words without blanks. The reply never comes where the process dies before.
+    pub fn ask(&mut self, id: u64, request: &str) -> oneshot::Receiver<Reply> {
         let (sender, receiver) = oneshot::channel();
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.requests.push_back(words);
+            connection.requests.push_back(format!("{request}\r\n"));
             connection.awaited.push_back(sender);
         }
         receiver
     }
 }
 
-fn with_args<R>(words: &[String], run: impl FnOnce(Args<'_>) -> R) -> R {
-    let buffer = words.concat();
-    let mut end = 0;
-    let span = |word: &String| {
-        let start = end;
-        end += word.len() as u32;
-        Span { start, end }
-    };
-    let spans: Vec<Span> = words.iter().map(span).collect();
-    run(Args::new(buffer.as_bytes(), &spans))
+/// The arguments of a request, as a socket's connection finds them.
+fn with_args<R>(request: &str, run: impl FnOnce(Args<'_>) -> R) -> R {
+    let mut decoder = Decoder::default();
+    let decoded = decoder.decode(request.as_bytes());
+    assert!(matches!(decoded, Ok(Decoded::Inline(_))), "{request}");
+    run(Args::new(decoder.inline(), decoder.spans()))
 }
 
 impl Clients for Desk {
@@ -106,9 +102,9 @@ impl Wires for Desk {
         }
         for (id, one) in &mut self.connections {
             while engine.has_room()
-                && let Some(words) = one.requests.front()
+                && let Some(request) = one.requests.front()
             {
-                let flow = with_args(words, |args| {
+                let flow = with_args(request, |args| {
                     let resolved = engine.resolve(&one.client, args);
                     engine.dispatch(&mut one.client, *id, &resolved, args)
                 });

@@ -276,8 +276,7 @@ impl Session {
             let desk = self.desk.upgrade()?;
             let mut desk = desk.borrow_mut();
             for request in requests {
-                let words = request.split(' ').map(String::from).collect();
-                last = Some(desk.ask(self.id, words));
+                last = Some(desk.ask(self.id, request));
             }
         }
         if self.machine.starts.get() == self.start

@@ -24,8 +24,10 @@ mod check;
 mod client;
 mod cluster;
 mod disk;
+#[path = "../history/mod.rs"]
 mod history;
 mod nemesis;
+mod record;
 mod reply;
 mod run;
 mod seeds;

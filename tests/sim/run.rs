@@ -9,8 +9,8 @@ use quorate::rt::sim::{self, Bug};
 
 use crate::check;
 use crate::cluster::{Cluster, Setup};
-use crate::history::History;
 use crate::nemesis::{self, Fault};
+use crate::record::History;
 use crate::workload::Worker;
 
 /// How long everything may take to come together once all is healed, in virtual seconds.

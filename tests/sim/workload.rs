@@ -7,7 +7,8 @@ use std::time::Duration;
 use quorate::rt::{self, sim};
 
 use crate::cluster::{Cluster, Session};
-use crate::history::{Act, Event, History, Kind, Part, Single};
+use crate::history::{Event, Kind, Part};
+use crate::record::{Act, History, Single};
 use crate::reply::Reply;
 
 /// How long a client waits before it takes a request for lost.

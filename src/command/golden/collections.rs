@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::command::{Flags, Rng, by_name};
 use crate::resp::Protocol;
 
-use super::fuzz::{rounds, with_args};
-use super::grammar::{draw_with, pick};
+use super::fuzz::rounds;
+use super::grammar::{draw_with, pick, with_args};
 use super::redis::Redis;
 use super::{Scene, render};
 

@@ -6,26 +6,10 @@ use std::collections::BTreeMap;
 use crate::clock::now_ms;
 use crate::command::{Flags, Rng, by_name};
 use crate::keyspace::Keyspace;
-use crate::resp::{Args, Span};
 
-use super::grammar::{COLLECTIONS, SORTS, STRINGS, draw};
+use super::grammar::{COLLECTIONS, SORTS, STRINGS, draw, with_args};
 use super::redis::Redis;
 use super::{Scene, render};
-
-/// The words as a request's arguments.
-pub fn with_args<R>(words: &[String], run: impl FnOnce(Args<'_>) -> R) -> R {
-    let buffer = words.concat();
-    let mut end = 0;
-    let spans: Vec<Span> = words
-        .iter()
-        .map(|word| {
-            let start = end;
-            end += word.len() as u32;
-            Span { start, end }
-        })
-        .collect();
-    run(Args::new(buffer.as_bytes(), &spans))
-}
 
 /// Whether two rendered replies are the same but for the order of elements where that means
 /// nothing, and for the time that passed between them.

@@ -1,6 +1,7 @@
 //! What random commands are made of.
 
 use crate::command::Rng;
+use crate::resp::{Args, Span};
 
 /// Commands with the kinds of their arguments: `k` key, `v` value, `n` small number, `i` any
 /// number, `f` float, `t` time in s, `p` pattern, `b` 0 or 1; a group in brackets is left out at
@@ -274,4 +275,16 @@ pub fn draw_with(
         }
     }
     words
+}
+
+/// The words as a request's arguments.
+pub fn with_args<W: AsRef<[u8]>, R>(words: &[W], run: impl FnOnce(Args<'_>) -> R) -> R {
+    let (mut buffer, mut spans) = (Vec::new(), Vec::new());
+    for word in words {
+        let start = buffer.len() as u32;
+        buffer.extend_from_slice(word.as_ref());
+        let end = buffer.len() as u32;
+        spans.push(Span { start, end });
+    }
+    run(Args::new(&buffer, &spans))
 }

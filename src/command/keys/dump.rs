@@ -120,21 +120,11 @@ pub(super) fn restore<'k>(context: &'k mut Context<'_>, args: Args<'_>) -> Outco
 mod tests {
     use super::super::super::context::Rng;
     use super::super::super::golden::Scene;
+    use super::super::super::golden::grammar::with_args;
     use super::*;
-    use crate::resp::Span;
 
     fn run(scene: &mut Scene, words: &[&[u8]]) -> Vec<u8> {
-        let buffer = words.concat();
-        let mut end = 0;
-        let spans: Vec<Span> = words
-            .iter()
-            .map(|word| {
-                let start = end;
-                end += word.len() as u32;
-                Span { start, end }
-            })
-            .collect();
-        scene.run(Args::new(&buffer, &spans))
+        with_args(words, |args| scene.run(args))
     }
 
     #[test]

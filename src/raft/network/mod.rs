@@ -35,6 +35,8 @@ mod link;
 mod peers;
 mod pipeline;
 mod receiving;
+#[cfg(test)]
+mod secured_tests;
 mod sending;
 mod serving;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Two transports on loopback: calls, strangers, what comes when one goes away.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,8 @@ use crate::rt::net::{self, Stream as Socket, run_test};
 
 /// Keeps what it was asked, and answers `from: request`, or not at all to `silence`.
 #[derive(Default)]
-pub(crate) struct Echo {
-    asked: RefCell<Vec<Bytes>>,
+pub(super) struct Echo {
+    pub(super) asked: RefCell<Vec<Bytes>>,
 }
 
 impl PeerHandler for Echo {
@@ -48,76 +49,32 @@ impl PeerHandler for Echo {
 }
 
 /// A node whose group stands alone.
-struct Node {
-    transport: Transport,
+pub(super) struct Node {
+    pub(super) transport: Transport,
     group: Group,
-    echo: Rc<Echo>,
+    pub(super) echo: Rc<Echo>,
     applier: Rc<TestApplier>,
     _folder: tempfile::TempDir,
+}
+
+pub(super) fn options(node_id: u64, secret: &[u8], scratch: &Path) -> TransportOptions {
+    TransportOptions {
+        node_id,
+        bind: "127.0.0.1".to_string(),
+        peer_port: 0,
+        secret: secret.to_vec(),
+        certificates: None,
+        scratch: scratch.to_path_buf(),
+    }
 }
 
 async fn listen(node_id: u64, peer_port: u16, secret: &[u8]) -> (Transport, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let options = TransportOptions {
-        node_id,
-        bind: "127.0.0.1".to_string(),
         peer_port,
-        secret: secret.to_vec(),
-        certificates: None,
-        scratch: folder.path().to_path_buf(),
+        ..options(node_id, secret, folder.path())
     };
     (Transport::listen(options).await.unwrap(), folder)
-}
-
-/// An authority, and what it vouches for.
-struct Authority {
-    issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
-    folder: tempfile::TempDir,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let issuer = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        Authority { issuer, folder }
-    }
-
-    fn certificates(&self, host: &str) -> PeerCertificates {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new(vec![host.to_string()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let write = |name: &str, text: String| {
-            let path = self.folder.path().join(format!("{host}-{name}"));
-            std::fs::write(&path, text).unwrap();
-            path
-        };
-        PeerCertificates {
-            certificate: write("certificate.pem", certificate.pem()),
-            key: write("key.pem", key.serialize_pem()),
-            authorities: write("authorities.pem", self.issuer.pem()),
-        }
-    }
-}
-
-async fn listen_secured(node_id: u64, certificates: Option<PeerCertificates>) -> Node {
-    let folder = tempfile::tempdir().unwrap();
-    let transport = Transport::listen(TransportOptions {
-        node_id,
-        bind: "127.0.0.1".to_string(),
-        peer_port: 0,
-        secret: b"s".to_vec(),
-        certificates,
-        scratch: folder.path().to_path_buf(),
-    });
-    Node::over(
-        GroupOptions::single(node_id, "127.0.0.1:1"),
-        transport.await.unwrap(),
-        folder,
-    )
-    .await
 }
 
 impl Node {
@@ -131,7 +88,11 @@ impl Node {
         Self::over(options, transport, folder).await
     }
 
-    async fn over(options: GroupOptions, transport: Transport, folder: tempfile::TempDir) -> Node {
+    pub(super) async fn over(
+        options: GroupOptions,
+        transport: Transport,
+        folder: tempfile::TempDir,
+    ) -> Node {
         let (log, votes, applier) = (MemoryLog::new(), MemoryVotes::new(), TestApplier::new());
         let peers = Rc::new(transport.clone());
         let group = Group::start_with(options, log, votes, applier.clone(), peers).await;
@@ -146,11 +107,18 @@ impl Node {
         }
     }
 
-    fn address(&self) -> NodeAddress {
+    pub(super) fn address(&self) -> NodeAddress {
         NodeAddress {
             host: "127.0.0.1".to_string(),
             port: 1,
             peer_port: self.transport.peer_port(),
+        }
+    }
+
+    fn peer(&self) -> Peer {
+        Peer {
+            id: self.transport.0.own.node_id,
+            address: self.address().to_string(),
         }
     }
 
@@ -161,7 +129,28 @@ impl Node {
     }
 }
 
-async fn until(mut ready: impl FnMut() -> bool) {
+/// Two nodes, each of which leads a group of its own.
+async fn two_nodes(secret: &[u8]) -> (Node, Node) {
+    (
+        Node::start(1, 0, secret).await,
+        Node::start(2, 0, secret).await,
+    )
+}
+
+/// A node that leads, and one that waits for a leader.
+async fn leader_and_member() -> (Node, Node) {
+    let member = GroupOptions::member(2, Vec::new());
+    let two = Node::with(member, 0, b"").await;
+    (Node::start(1, 0, b"").await, two)
+}
+
+pub(super) async fn stop<const COUNT: usize>(nodes: [Node; COUNT]) {
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+pub(super) async fn until(mut ready: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !ready() {
         assert!(Instant::now() < deadline, "nothing for ten seconds");
@@ -172,7 +161,7 @@ async fn until(mut ready: impl FnMut() -> bool) {
 #[test]
 fn calls_arrive_in_order_and_each_gets_its_own_answer() {
     run_test(async {
-        let (one, two) = (Node::start(1, 0, b"s").await, Node::start(2, 0, b"s").await);
+        let (one, two) = two_nodes(b"s").await;
         let requests: Vec<Bytes> = (0..500)
             .map(|number| match number % 50 {
                 7 => Bytes::from_static(b"late"),
@@ -206,15 +195,14 @@ fn calls_arrive_in_order_and_each_gets_its_own_answer() {
             (counters.strangers_dropped, counters.garbage_dropped),
             (0, 0)
         );
-        one.stop().await;
-        two.stop().await;
+        stop([one, two]).await;
     });
 }
 
 #[test]
 fn a_node_that_went_away_is_told_and_found_again() {
     run_test(async {
-        let (one, two) = (Node::start(1, 0, b"").await, Node::start(2, 0, b"").await);
+        let (one, two) = two_nodes(b"").await;
         let address = two.address();
         assert!(one.transport.call(&address, "a".into()).await.is_ok());
         // What it may have served is uncertain, what never left is not.
@@ -239,8 +227,7 @@ fn a_node_that_went_away_is_told_and_found_again() {
         assert!(begun.elapsed() < Duration::from_secs(1));
         assert_eq!(*two.echo.asked.borrow(), ["c"]);
         assert_eq!(one.transport.counters().reconnects, 1);
-        one.stop().await;
-        two.stop().await;
+        stop([one, two]).await;
     });
 }
 
@@ -288,19 +275,15 @@ fn strangers_are_dropped_and_counted() {
             matches!(mirrored, Err(CallError::NotSent(_))),
             "{mirrored:?}"
         );
-        one.stop().await;
-        two.stop().await;
+        stop([one, two]).await;
     });
 }
 
 #[test]
 fn a_raft_lane_reaches_only_the_node_it_was_meant_for() {
     run_test(async {
-        let (one, two) = (Node::start(1, 0, b"").await, Node::start(2, 0, b"").await);
-        let peer = |id| Peer {
-            id,
-            address: two.address().to_string(),
-        };
+        let (one, two) = two_nodes(b"").await;
+        let peer = |id| Peer { id, ..two.peer() };
         let request = VoteRequest::new(Vote::new(1, 1), None);
         let asked = one.transport.pre_vote(&peer(7), request.clone()).await;
         assert!(
@@ -316,15 +299,14 @@ fn a_raft_lane_reaches_only_the_node_it_was_meant_for() {
         let asked = one.transport.pre_vote(&peer(2), request).await;
         assert!(asked.is_err());
         until(|| two.transport.counters().garbage_dropped == 1).await;
-        one.stop().await;
-        two.stop().await;
+        stop([one, two]).await;
     });
 }
 
 #[test]
 fn no_bytes_of_a_peer_stop_a_node() {
     run_test(async {
-        let (one, two) = (Node::start(1, 0, b"").await, Node::start(2, 0, b"").await);
+        let (one, two) = two_nodes(b"").await;
         let at = format!("127.0.0.1:{}", two.transport.peer_port());
         let mut rng = rand::rng();
         for round in 0..400u64 {
@@ -365,8 +347,7 @@ fn no_bytes_of_a_peer_stop_a_node() {
         let call = one.transport.call(&two.address(), "still there".into());
         assert_eq!(call.await, Ok("1: still there".into()));
         assert_eq!(two.group.failure(), None);
-        one.stop().await;
-        two.stop().await;
+        stop([one, two]).await;
     });
 }
 
@@ -401,12 +382,8 @@ fn chunks(count: u8, bytes: usize) -> Vec<std::io::Result<Bytes>> {
 #[test]
 fn a_checkpoint_is_taken_over_only_where_its_chunks_are_the_same() {
     run_test(async {
-        let one = Node::start(1, 0, b"").await;
-        let two = Node::with(GroupOptions::member(2, Vec::new()), 0, b"").await;
-        let peer = Peer {
-            id: 2,
-            address: two.address().to_string(),
-        };
+        let (one, two) = leader_and_member().await;
+        let peer = two.peer();
         let vote = Vote::new_committed(5, 1);
         let install = |checkpoint| one.transport.install(&peer, vote, checkpoint);
         let mut broken = chunks(3, 1000);
@@ -442,20 +419,15 @@ fn a_checkpoint_is_taken_over_only_where_its_chunks_are_the_same() {
         let answer = one.transport.install(&peer, old, past).await.unwrap();
         assert_eq!(answer.vote, vote);
         assert_eq!(two.group.failure(), None);
-        one.stop().await;
-        two.stop().await;
+        stop([one, two]).await;
     });
 }
 
 #[test]
 fn a_checkpoint_keeps_to_its_pace() {
     run_test(async {
-        let one = Node::start(1, 0, b"").await;
-        let two = Node::with(GroupOptions::member(2, Vec::new()), 0, b"").await;
-        let peer = Peer {
-            id: 2,
-            address: two.address().to_string(),
-        };
+        let (one, two) = leader_and_member().await;
+        let peer = two.peer();
         one.transport.set_checkpoint_bytes_per_second(1_000_000);
         let begun = Instant::now();
         let vote = Vote::new_committed(5, 1);
@@ -464,83 +436,7 @@ fn a_checkpoint_keeps_to_its_pace() {
         let took = begun.elapsed();
         assert!(took > Duration::from_millis(280), "{took:?}");
         assert!(took < Duration::from_millis(900), "{took:?}");
-        one.stop().await;
-        two.stop().await;
-    });
-}
-
-#[test]
-fn connections_are_secured_where_there_are_certificates() {
-    run_test(async {
-        let authority = Authority::new();
-        let certificates = || Some(authority.certificates("127.0.0.1"));
-        let one = listen_secured(1, certificates()).await;
-        let two = listen_secured(2, certificates()).await;
-        // Both ways at once, more than TLS and the sockets hold.
-        let large = Bytes::from(vec![7; 3_000_000]);
-        let calls = (0..4).flat_map(|_| {
-            let there = one.transport.call(&two.address(), large.clone());
-            [there, two.transport.call(&one.address(), large.clone())]
-        });
-        let calls: Vec<_> = calls.collect();
-        for (answer, from) in join_all(calls)
-            .await
-            .into_iter()
-            .zip(["1: ", "2: "].repeat(4))
-        {
-            assert!(answer.unwrap() == [from.as_bytes(), &large].concat());
-        }
-        assert_eq!(one.transport.counters().strangers_dropped, 0);
-
-        // Nothing in the clear, nobody that another authority vouches for, no other host's name.
-        let clear = listen_secured(3, None).await;
-        let other = listen_secured(4, Some(Authority::new().certificates("127.0.0.1"))).await;
-        let elsewhere = listen_secured(5, Some(authority.certificates("127.0.0.2"))).await;
-        for stranger in [&clear, &other] {
-            let call = stranger.transport.call(&two.address(), "a".into()).await;
-            assert!(matches!(call, Err(CallError::NotSent(_))), "{call:?}");
-        }
-        until(|| two.transport.counters().strangers_dropped == 2).await;
-        for stranger in [&clear, &other, &elsewhere] {
-            let call = one.transport.call(&stranger.address(), "a".into()).await;
-            assert!(matches!(call, Err(CallError::NotSent(_))), "{call:?}");
-            assert!(stranger.echo.asked.borrow().is_empty());
-        }
-        let known = elsewhere.transport.call(&two.address(), "a".into()).await;
-        assert_eq!(known, Ok("5: a".into()));
-        for node in [one, two, clear, other, elsewhere] {
-            node.stop().await;
-        }
-    });
-}
-
-#[test]
-fn certificates_that_cannot_be_used_are_named() {
-    run_test(async {
-        let authority = Authority::new();
-        let good = authority.certificates("127.0.0.1");
-        let mut bad = good.clone();
-        bad.key = authority.certificates("127.0.0.2").key;
-        let mut missing = good.clone();
-        missing.authorities = "/nowhere/ca.pem".into();
-        let mut empty = good;
-        empty.authorities = empty.key.clone();
-        for (files, part) in [
-            (bad, "certificate.pem"),
-            (missing, "/nowhere/ca.pem"),
-            (empty, "key.pem"),
-        ] {
-            let options = TransportOptions {
-                node_id: 1,
-                bind: "127.0.0.1".to_string(),
-                peer_port: 0,
-                secret: Vec::new(),
-                certificates: Some(files),
-                scratch: authority.folder.path().to_path_buf(),
-            };
-            let error = Transport::listen(options).await.err().unwrap().to_string();
-            assert!(error.contains(part), "{error}");
-        }
+        stop([one, two]).await;
     });
 }
 

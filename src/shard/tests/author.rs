@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::command::golden::grammar::{COLLECTIONS, STRINGS, draw};
+use crate::command::golden::grammar::{COLLECTIONS, STRINGS, draw, with_args};
 use crate::command::{EXEC, Keys, Rng, Route, Spec, VERSION};
 use crate::command::{by_name, each_place, mutation, write_watched};
 use crate::keyspace::{OrderSlice, Slice};
-use crate::resp::{Args, Protocol, Span};
+use crate::resp::{Args, Protocol};
 use crate::session::Watched;
 use crate::shard::{Delivery, Item, Local, Part, Shard};
 use crate::slot::slot_of;
@@ -370,18 +370,6 @@ fn check_of(spec: &Spec) -> Check {
         "keys" => Check::Elements,
         _ => Check::Same,
     }
-}
-
-fn with_args<R>(words: &[String], run: impl FnOnce(Args<'_>) -> R) -> R {
-    let buffer = words.concat();
-    let mut end = 0;
-    let span = |word: &String| {
-        let start = end;
-        end += word.len() as u32;
-        Span { start, end }
-    };
-    let spans: Vec<Span> = words.iter().map(span).collect();
-    run(Args::new(buffer.as_bytes(), &spans))
 }
 
 /// The slot that a node of several shards writes beside a command, as `node::dispatch` does.

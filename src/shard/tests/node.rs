@@ -7,6 +7,7 @@ use crate::command::{Rng, by_name, mutation};
 use crate::resp::Protocol;
 use crate::shard::{Delivery, Item, Shard, ShardMessage};
 use crate::slot::{shard_of, slot_of};
+use crate::value::Digest;
 
 use super::{Check, DIRECT, Desk, GROUP, GROUP_DB, NOW_MS, ROW_DB, Replies, Script, group_key};
 
@@ -55,6 +56,15 @@ impl Node {
             looks: Vec::new(),
             direct: DIRECT,
         }
+    }
+
+    /// Of all shards together.
+    pub(super) fn digest(&self) -> Digest {
+        let mut sum = Digest::default();
+        for shard in &self.shards {
+            sum += shard.keyspace.digest();
+        }
+        sum
     }
 
     fn on<R>(&mut self, shard: usize, act: impl FnOnce(&mut Shard, &mut Desk<'_>) -> R) -> R {

@@ -1,18 +1,15 @@
 //! Shards that fell behind are given another node's checkpoint, and go on behind it as if they had
 //! run all of the log: readers, loans and watched keys included.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::checkpoint::tests::wait;
 use crate::checkpoint::{Origin, Store, Supply};
 use crate::shard::Delivery;
-use crate::value::Digest;
 
-use super::agree::agree;
 use super::author::Author;
 use super::node::Node;
-use super::show;
+use super::{run_as_one, run_seeds};
 
 /// A checkpoint of these chunks, on its way to `shards` shards. The store has to stay meanwhile.
 fn supply(store: &Store, chunks: Vec<Vec<u8>>, shards: usize) -> Supply {
@@ -25,6 +22,21 @@ fn supply(store: &Store, chunks: Vec<Vec<u8>>, shards: usize) -> Supply {
         writer.finish().await.unwrap();
     });
     store.supply(shards).unwrap()
+}
+
+/// The delivery that puts a checkpoint at `index` in place of what the shards hold.
+fn replacing(id: u64, index: u64, supply: Supply) -> Arc<Delivery> {
+    Arc::new(Delivery {
+        id,
+        index,
+        now_ms: 0,
+        seed: 0,
+        payload: Default::default(),
+        parts: Vec::new(),
+        capture: None,
+        digest: None,
+        replace: Some(Arc::new(supply)),
+    })
 }
 
 fn run_seed(seed: u64, shards: usize) {
@@ -41,61 +53,22 @@ fn run_seed(seed: u64, shards: usize) {
 
     // The shards see the first six and the last eight; in between comes the checkpoint.
     let (id, index) = (script.deliveries[13].id, script.deliveries[13].index);
-    let replacing = Arc::new(Delivery {
-        id,
-        index,
-        now_ms: 0,
-        seed: 0,
-        payload: Default::default(),
-        parts: Vec::new(),
-        capture: None,
-        digest: None,
-        replace: Some(Arc::new(supply(&store, image, shards))),
-    });
+    let replacing = replacing(id, index, supply(&store, image, shards));
     script.deliveries.splice(6..14, [replacing]);
     script.checks.retain(|number, _| !missed.contains(number));
 
-    let mut node = Node::new(seed, shards);
-    node.run(&script);
-    node.check_end(&script);
-    for (number, check) in &script.checks {
-        let (one, many) = (&reference.0[number].1, &node.replies.0[number].1);
-        assert!(
-            agree(check, one, many),
-            "command {number}: {} where nothing was missed, {} behind the checkpoint",
-            show(one),
-            show(many)
-        );
-    }
-    node.check_row(&script);
-    let mut sum = Digest::default();
-    for shard in &node.shards {
-        sum += shard.keyspace.digest();
-    }
-    assert_eq!(sum, digest);
-}
-
-fn run_seeds(seeds: Range<u64>) {
-    for seed in seeds {
-        for shards in [1, 2, 4] {
-            let run = std::panic::AssertUnwindSafe(|| run_seed(seed, shards));
-            if let Err(panic) = std::panic::catch_unwind(run) {
-                eprintln!("seed {seed}, {shards} shards");
-                std::panic::resume_unwind(panic);
-            }
-        }
-    }
+    run_as_one(seed, shards, &script, &reference, digest);
 }
 
 #[test]
 fn shards_go_on_behind_a_checkpoint_as_if_they_had_missed_nothing() {
-    run_seeds(0..12);
+    run_seeds(0..12, [1, 2, 4], run_seed);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn shards_go_on_behind_a_checkpoint_at_length() {
-    run_seeds(1000..3000);
+    run_seeds(1000..3000, [1, 2, 4], run_seed);
 }
 
 /// One shard cannot take its part in: none shows the new state, and each says why it stops.
@@ -109,17 +82,7 @@ fn a_checkpoint_that_is_damaged_stops_every_shard() {
     let (mut script, ..) = author.end();
     let supply = supply(&store, image, 4);
     supply.fail("row 7 is damaged".to_string());
-    script.deliveries = vec![Arc::new(Delivery {
-        id: 1,
-        index: 9,
-        now_ms: 0,
-        seed: 0,
-        payload: Default::default(),
-        parts: Vec::new(),
-        capture: None,
-        digest: None,
-        replace: Some(Arc::new(supply)),
-    })];
+    script.deliveries = vec![replacing(1, 9, supply)];
     let mut node = Node::new(1, 4);
     for shard in 0..4 {
         node.give(shard, script.deliveries[0].clone());

@@ -1,16 +1,14 @@
 //! Cluster clients: a single node is a cluster of one, and whoever asks it finds all slots there.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::kit::{Server, on_each};
 
-use super::{root, run, run_script};
+use super::{program, python, run, run_script};
 
 #[test]
 fn redis_py_cluster() {
-    let python = root().join(".venv/bin/python");
-    on_each(|server| run_script(&python, "redis_py_cluster.py", &server));
+    on_each(|server| run_script(&python(), "redis_py_cluster.py", &server));
 }
 
 #[test]
@@ -53,9 +51,8 @@ fn redis_cli_follows_a_cluster() {
 fn redis_benchmark_reads_the_cluster() {
     let server = Server::start(1, &[]);
     let port = server.port().to_string();
-    let args = ["10", "redis-benchmark", "--cluster", "-p", &port];
-    let output = Command::new("timeout")
-        .args(args)
+    let output = program(Path::new("redis-benchmark"))
+        .args(["--cluster", "-p", &port])
         .args(["-n", "1000", "-c", "10", "-q", "-t", "set,get"])
         .output()
         .expect("coreutils' timeout runs");

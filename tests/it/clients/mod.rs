@@ -17,34 +17,41 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a program that may take two minutes, and answers what it wrote.
+/// A program that may take two minutes; it ends by itself, should its test be ended before it.
+pub fn program(name: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "120"]).arg(name);
+    command
+}
+
+/// Runs a program, and answers what it wrote.
 ///
 /// # Panics
 /// When it fails, with everything that it wrote.
-fn run(program: &Path, args: &[String], input: Option<PathBuf>) -> String {
+fn run(name: &Path, args: &[String], input: Option<PathBuf>) -> String {
     let stdin = match input {
         Some(path) => Stdio::from(std::fs::File::open(path).unwrap()),
         None => Stdio::null(),
     };
+    let output = program(name).args(args).stdin(stdin).output();
     let Output {
         status,
         stdout,
         stderr,
-    } = Command::new("timeout")
-        .args(["--kill-after=5", "120"])
-        .arg(program)
-        .args(args)
-        .stdin(stdin)
-        .output()
-        .expect("coreutils' timeout runs");
+    } = output.expect("coreutils' timeout runs");
     let stdout = String::from_utf8_lossy(&stdout).into_owned();
     assert!(
         status.success(),
         "{} {args:?}: {status}; scripts/install installs the clients\n{stdout}\n{}",
-        program.display(),
+        name.display(),
         String::from_utf8_lossy(&stderr)
     );
     stdout
+}
+
+/// redis-py's interpreter.
+pub fn python() -> PathBuf {
+    root().join(".venv/bin/python")
 }
 
 fn run_script(interpreter: &Path, script: &str, server: &Server) {
@@ -56,7 +63,7 @@ fn run_script(interpreter: &Path, script: &str, server: &Server) {
 
 #[test]
 fn redis_py() {
-    on_each(|server| run_script(&root().join(".venv/bin/python"), "redis_py.py", &server));
+    on_each(|server| run_script(&python(), "redis_py.py", &server));
 }
 
 #[test]

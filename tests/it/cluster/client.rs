@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::kit::{Connection, Entrance, Value, encode};
+use crate::kit::{Connection, Entrance, Value};
 
 /// Longest that a reply is waited for: above any deadline of a node.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,6 +43,13 @@ impl Run {
 
     pub fn is_over(&self) -> bool {
         self.ending.load(Ordering::SeqCst)
+    }
+
+    /// Requests of all clients so far, whatever became of them.
+    pub fn requests(&self) -> u64 {
+        let counters = [&self.done, &self.refused, &self.unknown];
+        let counts = counters.map(|one| one.load(Ordering::Relaxed));
+        counts.iter().sum()
     }
 
     pub fn now_us(&self) -> i64 {
@@ -106,11 +113,7 @@ impl<'run> Client<'run> {
     /// Sends requests in one piece, and waits for all replies. The last decides what became of
     /// them: of a transaction it is that of EXEC.
     pub fn ask(&mut self, lines: &[String]) -> Outcome {
-        let mut bytes = Vec::new();
-        for line in lines {
-            encode(&line.split(' ').collect::<Vec<_>>(), &mut bytes);
-        }
-        let outcome = self.exchange(&bytes, lines.len());
+        let outcome = self.exchange(lines);
         let counter = match outcome {
             Outcome::Done(_) => &self.run.done,
             Outcome::Refused => &self.run.refused,
@@ -128,18 +131,16 @@ impl<'run> Client<'run> {
         self.acknowledged_us.push(self.run.now_us());
     }
 
-    fn exchange(&mut self, bytes: &[u8], replies: usize) -> Outcome {
+    fn exchange(&mut self, lines: &[String]) -> Outcome {
         let Some(connection) = &mut self.connection else {
             return Outcome::Refused;
         };
-        let sent = connection.send(bytes);
-        let came: std::io::Result<Vec<Value>> = (0..replies).map(|_| connection.reply()).collect();
-        match (sent, came) {
-            (Ok(()), Ok(came)) => match came.last() {
+        match connection.pipeline(lines) {
+            Ok(replies) => match replies.last() {
                 Some(Value::Error(text)) => outcome_of(text),
-                _ => Outcome::Done(came),
+                _ => Outcome::Done(replies),
             },
-            _ => {
+            Err(_) => {
                 self.connection = None;
                 Outcome::Unknown
             }

@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
+use crate::clients::{program, python};
 use crate::kit::Cluster;
 
 /// A script that shows that its client works whenever it is asked.
@@ -16,13 +17,10 @@ struct Script {
 impl Script {
     fn start(cluster: &Cluster, interpreter: &Path, name: &str) -> Script {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        // It ends by itself, should this test be ended before it.
-        let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", "120"]).arg(interpreter);
+        let mut command = program(interpreter);
         command.arg(root.join("tests/it/cluster").join(name));
         for node in 0..cluster.count() {
-            let address = cluster.address(node);
-            command.arg(address.rsplit(':').next().unwrap_or_default());
+            command.arg(port(cluster, node));
         }
         // Where `scripts/install` puts the packages of the scripts beside it.
         command.env("NODE_PATH", root.join("tests/it/clients/node_modules"));
@@ -71,8 +69,7 @@ fn port(cluster: &Cluster, node: usize) -> String {
 
 fn follows(interpreter: &Path, name: &str) {
     for mode in ["forward", "redirect"] {
-        let mut cluster = Cluster::together(3, 1, &["--follower-mode", mode]);
-        cluster.begin(3);
+        let mut cluster = Cluster::of_three(&["--follower-mode", mode]);
         let leader = cluster.leader();
         let mut script = Script::start(&cluster, interpreter, name);
         assert_eq!(
@@ -99,8 +96,7 @@ fn follows(interpreter: &Path, name: &str) {
 
 #[test]
 fn redis_py_follows_the_leader() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    follows(&root.join(".venv/bin/python"), "follow.py");
+    follows(&python(), "follow.py");
 }
 
 #[test]

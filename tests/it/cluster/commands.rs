@@ -1,24 +1,6 @@
 //! Any node takes any command.
 
-use crate::kit::{Cluster, Value, bulk, encode, error, integer, ok};
-
-fn three(args: &[&str]) -> Cluster {
-    let mut cluster = Cluster::together(3, 1, args);
-    cluster.begin(3);
-    cluster
-}
-
-/// Requests in one piece, and their replies.
-fn pipeline(cluster: &Cluster, node: usize, lines: &[String]) -> Vec<Value> {
-    let mut connection = cluster.connect(node);
-    let mut bytes = Vec::new();
-    for line in lines {
-        encode(&line.split(' ').collect::<Vec<_>>(), &mut bytes);
-    }
-    connection.send(&bytes).expect("a request");
-    let replies = lines.iter().map(|_| connection.reply().expect("a reply"));
-    replies.collect()
-}
+use crate::kit::{Cluster, Value, bulk, error, integer, ok};
 
 #[test]
 fn pipelines_are_answered_in_order_everywhere() {
@@ -43,7 +25,8 @@ fn pipelines_are_answered_in_order_everywhere() {
                 lines.push(format!("WITH CONSISTENCY stale ECHO {step}"));
                 expected.push(bulk(step.to_string()));
             }
-            assert_eq!(pipeline(&cluster, node, &lines), expected, "through {node}");
+            let replies = cluster.connect(node).pipeline(&lines);
+            assert_eq!(replies.expect("replies"), expected, "through {node}");
         }
         cluster.expect_equal_digests();
     }
@@ -51,7 +34,7 @@ fn pipelines_are_answered_in_order_everywhere() {
 
 #[test]
 fn transactions_run_through_any_node() {
-    let cluster = three(&[]);
+    let cluster = Cluster::of_three(&[]);
     for node in 0..3 {
         let other = (node + 1) % 3;
         let mut one = cluster.connect(node);
@@ -92,7 +75,7 @@ fn transactions_run_through_any_node() {
 /// WATCH holds across a change of the leader, and so does a pipeline.
 #[test]
 fn a_watch_outlives_a_transfer() {
-    let cluster = three(&[]);
+    let cluster = Cluster::of_three(&[]);
     for round in 0..4 {
         let (leader, follower) = (cluster.leader(), cluster.follower());
         let mut one = cluster.connect(follower);
@@ -119,7 +102,7 @@ fn a_watch_outlives_a_transfer() {
 
 #[test]
 fn every_level_is_served_everywhere() {
-    let cluster = three(&[]);
+    let cluster = Cluster::of_three(&[]);
     for node in 0..3 {
         let mut connection = cluster.connect(node);
         for durability in ["low", "medium", "high", "all"] {
@@ -141,7 +124,7 @@ fn every_level_is_served_everywhere() {
 
 #[test]
 fn large_values_travel() {
-    let cluster = three(&[]);
+    let cluster = Cluster::of_three(&[]);
     let value = "x".repeat(3 << 20);
     for node in 0..3 {
         let mut connection = cluster.connect(node);
@@ -155,7 +138,7 @@ fn large_values_travel() {
 
 #[test]
 fn a_follower_may_redirect() {
-    let cluster = three(&["--follower-mode", "redirect"]);
+    let cluster = Cluster::of_three(&["--follower-mode", "redirect"]);
     let (leader, follower) = (cluster.leader(), cluster.follower());
     let mut connection = cluster.connect(follower);
     let moved = error(&format!("MOVED 12182 {}", cluster.address(leader)));

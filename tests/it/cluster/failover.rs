@@ -42,8 +42,7 @@ fn write(entrance: Entrance, node: usize, number: usize, last: &Last, ending: &A
 /// Kills the leader under load, again and again: how long it took each time until a write through
 /// another node was acknowledged.
 fn rounds(count: usize) -> Vec<Duration> {
-    let mut cluster = Cluster::together(3, 1, &[]);
-    cluster.begin(3);
+    let mut cluster = Cluster::of_three(&[]);
     let mut took = Vec::new();
     for _ in 0..count {
         let leader = cluster.leader();

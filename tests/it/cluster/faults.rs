@@ -1,7 +1,7 @@
 //! Histories under everything that goes wrong.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use adya::Workload;
 
@@ -10,9 +10,9 @@ use super::ledger::{self, Ledger};
 use super::nemesis::{Fault, Nemesis, OF_NETWORK, OF_PROCESSES};
 use super::{registers, transactions};
 use crate::failure::Mounted;
-use crate::kit::{Cluster, SMALL};
-use crate::order::history::Recorder;
-use crate::order::seed::Seed;
+use crate::kit::{Cluster, SMALL, Seed, seed_of};
+use crate::order::key::Key;
+use crate::order::transaction::{Recorder, expect_valid};
 
 /// Names the seed of a run that is to be repeated, as far as it can be.
 const SEED_VARIABLE: &str = "QUORATE_FAULTS_SEED";
@@ -24,17 +24,9 @@ const LEADERLESS_MS_MAX: i64 = 20_000;
 /// Room of the small disk.
 const DISK_KIB: usize = 64 * 1024;
 
-fn seed() -> u64 {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
-    match std::env::var(SEED_VARIABLE) {
-        Ok(seed) => seed.parse().expect("a number as the seed"),
-        Err(_) => clock.map_or(0, |time| time.as_nanos() as u64),
-    }
-}
-
 /// Everything that the clients saw.
 struct Seen {
-    registers: Vec<porcupine_rs::Operation<registers::Key>>,
+    registers: Vec<porcupine_rs::Operation<Key>>,
     appends: Recorder,
     texts: Recorder,
     ledgers: Vec<Ledger>,
@@ -158,9 +150,9 @@ fn judge(name: &str, nemesis: &Nemesis<'_>, mut seen: Seen) {
     let begun = Instant::now();
     registers::check(&seen.registers);
     let keys = begun.elapsed();
-    transactions::expect_valid(&seen.appends.into_events(), Workload::ListAppend);
+    expect_valid(&seen.appends.into_events(), Workload::ListAppend);
     let lists = begun.elapsed() - keys;
-    transactions::expect_valid(&seen.texts.into_events(), Workload::RwRegister);
+    expect_valid(&seen.texts.into_events(), Workload::RwRegister);
     let texts = begun.elapsed() - keys - lists;
     eprintln!("{name}: 0 stale reads; checked in {keys:.1?}, {lists:.1?}, {texts:.1?}");
 }
@@ -172,7 +164,7 @@ fn suffer(
     disk: Option<&Mounted>,
     plan: impl FnOnce(&mut Nemesis<'_>),
 ) {
-    let seed = seed();
+    let seed = seed_of(SEED_VARIABLE);
     eprintln!("{name}: {SEED_VARIABLE}={seed}");
     let mut cluster = cluster;
     if let Some(disk) = disk {
@@ -243,14 +235,17 @@ fn networks_that_break() {
     });
 }
 
-/// Raft on a core of its own beside four shards, three times on this machine.
+/// Raft on a core of its own beside eight shards, three times on this machine.
 #[test]
-fn many_shards_stay_one() {
+fn eight_shards_stay_one() {
     suffer(
-        "five cores",
-        Cluster::together(3, 5, &SMALL),
+        "nine cores",
+        Cluster::together(3, 9, &SMALL),
         None,
         |nemesis| {
+            for node in 0..3 {
+                assert_eq!(nemesis.cluster.shards(node), 8, "node {node}");
+            }
             for fault in [
                 Fault::KillLeader,
                 Fault::PauseLeader,
@@ -294,7 +289,7 @@ fn a_disk_that_fills() {
 #[ignore = "takes ten minutes"]
 fn long() {
     let length = Duration::from_secs(150);
-    for (apart, cores) in [(true, 1), (false, 1), (true, 5), (false, 5)] {
+    for (apart, cores) in [(true, 1), (false, 1), (true, 9), (false, 9)] {
         let cluster = match apart {
             true => Cluster::apart(3, cores, &SMALL),
             false => Some(Cluster::together(3, cores, &SMALL)),
@@ -316,7 +311,7 @@ fn long() {
                 let begun = Instant::now();
                 while begun.elapsed() < length {
                     let fault = *nemesis.seed.pick(&faults);
-                    let hold = Duration::from_millis(500 + nemesis.seed.below(4000) as u64);
+                    let hold = Duration::from_millis(500 + nemesis.seed.below(4000));
                     nemesis.strike(fault, hold);
                 }
             },

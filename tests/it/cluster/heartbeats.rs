@@ -72,8 +72,7 @@ fn fill(cluster: &Cluster, node: usize) {
 /// Full load through all nodes, one checkpoint after another, and a node that is wiped and given
 /// a checkpoint again and again: for so long the term stays.
 fn stays_calm(length: Duration) {
-    let mut cluster = Cluster::together(3, 1, &["--checkpoint-log-size", "16mb"]);
-    cluster.begin(3);
+    let mut cluster = Cluster::of_three(&["--checkpoint-log-size", "16mb"]);
     let (leader, follower) = (cluster.leader(), cluster.follower());
     let begun = Instant::now();
     fill(&cluster, leader);

@@ -8,6 +8,10 @@ use crate::kit::{Cluster, Connection, Value, bulk, ok};
 /// answer, and some for a crowded machine.
 const REFUSAL_MAX: Duration = Duration::from_secs(10);
 
+/// Within which reads come that wait for nobody: a quarter of them at the least, as a crowded
+/// machine holds up any.
+const AT_ONCE_MAX: Duration = Duration::from_millis(20);
+
 /// What a node answers, within [`REFUSAL_MAX`].
 fn asked(connection: &mut Connection, line: &str) -> Value {
     let begun = Instant::now();
@@ -18,8 +22,7 @@ fn asked(connection: &mut Connection, line: &str) -> Value {
 }
 
 fn is_error(reply: &Value, codes: &[&str]) -> bool {
-    let code = |text: &str| text.split(' ').next().unwrap_or_default().to_string();
-    matches!(reply, Value::Error(text) if codes.contains(&code(text).as_str()))
+    codes.iter().any(|code| reply.is_error(&format!("{code} ")))
 }
 
 /// What a node answers to each of these, asked at the same time on connections of their own.
@@ -45,16 +48,15 @@ fn expect_refusals(cluster: &Cluster, node: usize, name: &str) {
         "{name}: {first:?}"
     );
     // At once, and as often as one likes.
-    let begun = Instant::now();
-    for _ in 0..100 {
+    let read = |_| {
+        let begun = Instant::now();
         let stale = connection.ask("WITH CONSISTENCY stale GET known");
         assert_eq!(stale, bulk("yes"), "{name}");
-    }
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "{name}: {:?}",
         begun.elapsed()
-    );
+    };
+    let mut took: Vec<Duration> = (0..100).map(read).collect();
+    took.sort();
+    assert!(took[25] < AT_ONCE_MAX, "{name}: {took:?}");
     let lines = [
         "SET cut 2",
         "WITH DURABILITY low SET cut 3",
@@ -121,8 +123,7 @@ fn a_minority_refuses_and_the_majority_goes_on() {
 
 #[test]
 fn the_last_one_standing_refuses() {
-    let mut cluster = Cluster::together(3, 1, &[]);
-    cluster.begin(3);
+    let mut cluster = Cluster::of_three(&[]);
     let leader = cluster.leader();
     let mut connection = cluster.connect(leader);
     assert_eq!(connection.ask("SET known yes"), ok());
@@ -141,8 +142,7 @@ fn the_last_one_standing_refuses() {
 #[test]
 fn another_secret_is_no_admission() {
     let mut cluster = Cluster::together(4, 1, &[]);
-    let peers = (0..3).map(|node| cluster.address(node));
-    let peers = peers.collect::<Vec<_>>().join(",");
+    let peers = cluster.peers(3);
     for node in 0..3 {
         let args = [
             "--cluster-peers",
@@ -156,19 +156,24 @@ fn another_secret_is_no_admission() {
     }
     cluster.wait_for_all(3);
     let member = cluster.address(cluster.leader());
+    let dropped = |cluster: &Cluster| {
+        let each = (0..3).map(|node| cluster.number(node, "raft_strangers_dropped"));
+        each.sum::<u64>()
+    };
     for secret in ["wrong", ""] {
+        let before = dropped(&cluster);
         cluster.start(3, &["--join", &member, "--cluster-secret", secret]);
         cluster.connect(3);
-        std::thread::sleep(Duration::from_millis(1500));
+        // It tries again and again; the others see it, and go on.
+        cluster.await_some("strangers are counted", |cluster| {
+            (dropped(cluster) > before + 2).then_some(())
+        });
         assert_eq!(cluster.field(3, "raft_voters"), "", "{secret:?}");
         let refused = asked(&mut cluster.connect(3), "SET a 1");
         assert!(is_error(&refused, &["CLUSTERDOWN"]), "{refused:?}");
         cluster.stop(3);
         cluster.wipe(3);
     }
-    // The others have seen it, and went on.
-    let dropped = (0..3).map(|node| cluster.number(node, "raft_strangers_dropped"));
-    assert!(dropped.sum::<u64>() > 0, "nobody counted the strangers");
     assert_eq!(cluster.connect(0).ask("SET a 1"), ok());
     cluster.start(3, &["--join", &member, "--cluster-secret", "right"]);
     cluster.wait_for_all(4);

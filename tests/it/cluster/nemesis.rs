@@ -4,8 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::client::Run;
-use crate::kit::{Cluster, Way};
-use crate::order::seed::Seed;
+use crate::kit::{Cluster, Seed, Way};
 
 /// Something that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +86,7 @@ impl Nemesis<'_> {
         let begun = self.run.now_us();
         let leader = self.cluster.leader();
         let node = self.bring_about(fault, leader);
-        std::thread::sleep(hold + Duration::from_millis(self.seed.below(400) as u64));
+        std::thread::sleep(hold + Duration::from_millis(self.seed.below(400)));
         self.mend(fault, node);
         self.cluster.wait_for_all(self.cluster.count());
         self.struck.push((fault, begun, self.run.now_us()));
@@ -163,6 +162,12 @@ impl Nemesis<'_> {
             Fault::KillLeader | Fault::KillFollower => cluster.start(node, &[]),
             Fault::KillAll => (0..cluster.count()).for_each(|node| cluster.start(node, &[])),
             Fault::WipeFollower => {
+                // However little was written: it is to need a checkpoint.
+                cluster.await_some("a log without its beginning", |cluster| {
+                    let leader = cluster.leader();
+                    cluster.ask(leader, "RAFT SNAPSHOT")?;
+                    (cluster.number(leader, "raft_purged_index") > 0).then_some(())
+                });
                 let member = cluster.address(cluster.leader());
                 cluster.start(node, &["--join", &member]);
             }

@@ -52,8 +52,7 @@ fn three_lines_start_a_cluster() {
 #[test]
 fn nodes_may_be_late() {
     let mut cluster = Cluster::together(3, 1, &[]);
-    let peers = (0..3).map(|node| cluster.address(node));
-    let peers = peers.collect::<Vec<_>>().join(",");
+    let peers = cluster.peers(3);
     let args = ["--cluster-peers", &peers, "--expect", "3"];
     // The one that would begin comes last, so nothing begins before.
     cluster.start(2, &args);
@@ -74,8 +73,7 @@ fn nodes_may_be_late() {
 #[test]
 fn two_of_three_begin_and_the_third_comes_later() {
     let mut cluster = Cluster::together(3, 1, &[]);
-    let peers = (0..3).map(|node| cluster.address(node));
-    let peers = peers.collect::<Vec<_>>().join(",");
+    let peers = cluster.peers(3);
     let args = ["--cluster-peers", &peers, "--expect", "2"];
     cluster.start(0, &args);
     cluster.start(1, &args);
@@ -110,8 +108,7 @@ fn a_node_joins_and_becomes_a_voter() {
 
 #[test]
 fn restarts_need_no_flags() {
-    let mut cluster = Cluster::together(3, 1, &[]);
-    cluster.begin(3);
+    let mut cluster = Cluster::of_three(&[]);
     assert_eq!(cluster.connect(1).ask("SET a 1"), ok());
     let before: Vec<String> = (0..3).map(|node| own_id(&cluster, node)).collect();
     for node in 0..3 {
@@ -132,8 +129,7 @@ fn restarts_need_no_flags() {
 
 #[test]
 fn a_node_comes_back_at_another_port() {
-    let mut cluster = Cluster::together(3, 1, &[]);
-    cluster.begin(3);
+    let mut cluster = Cluster::of_three(&[]);
     let node = cluster.follower();
     let (id, before) = (own_id(&cluster, node), cluster.address(node));
     cluster.stop(node);
@@ -163,8 +159,7 @@ fn digits(address: &str) -> String {
 
 #[test]
 fn a_wiped_node_joins_as_a_new_one() {
-    let mut cluster = Cluster::together(3, 1, &[]);
-    cluster.begin(3);
+    let mut cluster = Cluster::of_three(&[]);
     let node = cluster.follower();
     let before = own_id(&cluster, node);
     cluster.kill(node);
@@ -239,11 +234,9 @@ fn a_checkpoint_is_sent_no_faster_than_told() {
 /// A lost disk behind a script that gives all nodes the same flags at every start.
 #[test]
 fn a_wiped_node_with_the_first_flags_joins_too() {
-    let mut cluster = Cluster::together(3, 1, &[]);
-    cluster.begin(3);
+    let mut cluster = Cluster::of_three(&[]);
     // The one that would begin a cluster if it did not ask first.
-    let peers = (0..3).map(|node| cluster.address(node));
-    let peers = peers.collect::<Vec<_>>().join(",");
+    let peers = cluster.peers(3);
     assert_eq!(cluster.connect(1).ask("SET a 1"), ok());
     let before = own_id(&cluster, 0);
     cluster.kill(0);

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use adya::{Valid, Workload};
+use adya::Workload;
 
 use super::client::{Client, Outcome, Run};
-use crate::kit::{Entrance, Value};
-use crate::order::history::{Event, Kind, Part, Recorder, check};
-use crate::order::seed::Seed;
+use crate::history::{Kind, Part};
+use crate::kit::{Entrance, Seed, Value};
+use crate::order::transaction::{Recorder, all_answered, answered, command, command_of_all, make};
 
-/// Keys that are in use at a time, and how long.
-const KEYS: u64 = 6;
-const GENERATION_US: i64 = 1_000_000;
+/// How many requests of all clients a generation of keys is in use for.
+const GENERATION: u64 = 150;
 
 /// Makes and records transactions until it is over. Those of one process come one after another,
 /// but one that nobody knows about ends it: the next is another's.
@@ -33,8 +32,8 @@ pub fn act(
         Workload::RwRegister => 100_000,
     };
     while client.connect() {
-        std::thread::sleep(Duration::from_micros(seed.below(pause_us) as u64));
-        let generation = (run.now_us() / GENERATION_US) as u64;
+        std::thread::sleep(Duration::from_micros(seed.below(pause_us)));
+        let generation = run.requests() / GENERATION;
         let parts = make(&mut seed, workload, generation, number, &mut values);
         recorder.note(process, Kind::Invoke, &parts);
         let outcome = match (workload, seed.below(3)) {
@@ -58,57 +57,13 @@ struct Refused;
 /// What became of a transaction; `None` where nobody knows.
 type Became = Option<Result<Vec<Part>, Refused>>;
 
-fn make(
-    seed: &mut Seed,
-    workload: Workload,
-    generation: u64,
-    number: u64,
-    values: &mut u64,
-) -> Vec<Part> {
-    let mut keys: Vec<u64> = (0..KEYS).map(|key| generation * KEYS + key).collect();
-    for at in (1..keys.len()).rev() {
-        keys.swap(at, seed.below(at + 1));
-    }
-    keys.truncate(1 + seed.below(4));
-    let writes = seed.below(2) == 0;
-    let part = |key| {
-        *values += 1;
-        let value = number << 32 | *values;
-        match workload {
-            Workload::ListAppend if seed.below(2) == 0 => Part::Append(key, value),
-            Workload::ListAppend => Part::List(key, Vec::new()),
-            Workload::RwRegister if writes => Part::Write(key, value),
-            Workload::RwRegister => Part::Read(key, None),
-        }
-    };
-    keys.into_iter().map(part).collect()
-}
-
 /// MSET or MGET.
 fn many(client: &mut Client<'_>, parts: &[Part]) -> Became {
-    let command = match parts[0] {
-        Part::Write(..) => "MSET",
-        _ => "MGET",
-    };
-    let words = parts.iter().map(|part| match part {
-        Part::Write(key, value) => format!(" text:{key} {value}"),
-        Part::Read(key, _) => format!(" text:{key}"),
-        other => unreachable!("{other:?} among texts"),
-    });
-    let words = words.fold(command.to_string(), |all, one| all + &one);
-    match client.ask(&[words]) {
-        Outcome::Done(replies) => Some(Ok(match &replies[0] {
-            Value::Array(replies) => with(parts, replies),
-            _ => parts.to_vec(),
-        })),
+    match client.ask(&[command_of_all(parts)]) {
+        Outcome::Done(replies) => Some(Ok(all_answered(parts, &replies[0]))),
         Outcome::Refused => Some(Err(Refused)),
         Outcome::Unknown => None,
     }
-}
-
-fn with(parts: &[Part], replies: &[Value]) -> Vec<Part> {
-    let both = parts.iter().zip(replies);
-    both.map(|(part, reply)| part.with(reply)).collect()
 }
 
 /// MULTI and EXEC; now and then with a read before it that is watched.
@@ -118,7 +73,7 @@ fn transact(client: &mut Client<'_>, parts: &[Part], seed: &mut Seed) -> Became 
         && parts.len() > 1
         && seed.below(3) == 0
     {
-        let watched = [format!("WATCH list:{key}"), parts[0].words()];
+        let watched = [format!("WATCH list:{key}"), command(&parts[0])];
         let Outcome::Done(replies) = client.ask(&watched) else {
             // Nothing was written.
             client.forget();
@@ -128,16 +83,16 @@ fn transact(client: &mut Client<'_>, parts: &[Part], seed: &mut Seed) -> Became 
             client.forget();
             return Some(Err(Refused));
         }
-        done.push(parts[0].with(&replies[1]));
+        done.push(answered(&parts[0], &replies[1]));
         rest = &parts[1..];
     }
     let mut lines = vec!["MULTI".to_string()];
-    lines.extend(rest.iter().map(Part::words));
+    lines.extend(rest.iter().map(command));
     lines.push("EXEC".to_string());
     match client.ask(&lines) {
         Outcome::Done(replies) => match &replies[lines.len() - 1] {
-            Value::Array(replies) => {
-                done.extend(with(rest, replies));
+            replies @ Value::Array(_) => {
+                done.extend(all_answered(rest, replies));
                 Some(Ok(done))
             }
             Value::Nil => Some(Err(Refused)),
@@ -146,14 +101,4 @@ fn transact(client: &mut Client<'_>, parts: &[Part], seed: &mut Seed) -> Became 
         Outcome::Refused => Some(Err(Refused)),
         Outcome::Unknown => None,
     }
-}
-
-pub fn expect_valid(events: &[Event], workload: Workload) {
-    let report = check(events, workload);
-    let (types, found) = (&report.anomaly_types, &report.anomalies);
-    assert_eq!(
-        report.valid,
-        Valid::True,
-        "{workload:?}: {types:?} {found:?}"
-    );
 }

@@ -2,7 +2,7 @@
 //! whatever the node answers.
 
 use super::model::Bytes;
-use super::random::Random;
+use crate::kit::Seed;
 
 /// A command, or the commands of one MULTI .. EXEC: what happens as a whole or not at all.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub const FLEETING_MS_MAX: u64 = 400;
 
 /// One connection's source of commands.
 pub struct Source {
-    random: Random,
+    random: Seed,
     connection: usize,
     /// Whether the connection's keys are all that its database holds, so that it may flush it.
     alone: bool,
@@ -36,7 +36,7 @@ macro_rules! command {
 impl Source {
     pub fn new(seed: u64, connection: usize, alone: bool) -> Source {
         Source {
-            random: Random::new(seed),
+            random: Seed::new(seed),
             connection,
             alone,
         }
@@ -56,7 +56,7 @@ impl Source {
 
     fn step(&mut self, now_ms: u64, lots: &mut u32) -> Step {
         let levels = ["low", "medium", "high", "all"];
-        let with = self.random.one_in(24).then(|| self.random.pick(&levels));
+        let with = self.random.one_in(24).then(|| *self.random.pick(&levels));
         if !self.random.one_in(12) {
             return Step {
                 commands: vec![self.command(now_ms, lots)],
@@ -118,22 +118,22 @@ impl Source {
         let key = self.one_of('s', 12);
         let (from, to) = self.two_of('s', 12);
         match self.random.below(20) {
-            0..4 => command!["SET", key, self.random.value()],
-            4 => command!["SET", key, self.random.value(), "NX"],
-            5 => command!["SET", key, self.random.value(), "XX"],
-            6 => command!["SET", key, self.random.value(), "KEEPTTL"],
-            7 => command!["APPEND", key, self.random.value()],
+            0..4 => command!["SET", key, value(&mut self.random)],
+            4 => command!["SET", key, value(&mut self.random), "NX"],
+            5 => command!["SET", key, value(&mut self.random), "XX"],
+            6 => command!["SET", key, value(&mut self.random), "KEEPTTL"],
+            7 => command!["APPEND", key, value(&mut self.random)],
             8 => {
                 let offset = self.random.below(3000).to_string();
-                command!["SETRANGE", key, offset, self.random.value()]
+                command!["SETRANGE", key, offset, value(&mut self.random)]
             }
-            9 => command!["GETSET", key, self.random.value()],
+            9 => command!["GETSET", key, value(&mut self.random)],
             10 => command!["GETDEL", key],
             11 | 12 => {
-                let (one, other) = (self.random.value(), self.random.value());
+                let (one, other) = (value(&mut self.random), value(&mut self.random));
                 command!["MSET", from, one, to, other, key, "3"]
             }
-            13 => command!["MSETNX", from, self.random.value(), to, "2"],
+            13 => command!["MSETNX", from, value(&mut self.random), to, "2"],
             14 => command!["RENAME", from, to],
             15 => command!["RENAMENX", from, to],
             16 => command!["COPY", from, to],
@@ -160,13 +160,25 @@ impl Source {
     fn fleeting(&mut self, now_ms: u64) -> Vec<Bytes> {
         let key = self.one_of('e', 6);
         match self.random.below(6) {
-            0 => command!["SET", key, self.random.value()],
+            0 => command!["SET", key, value(&mut self.random)],
             1 => command!["DEL", key],
             2 => command!["GET", key],
-            3 => command!["SET", key, self.random.value(), "PXAT", FAR_MS.to_string()],
+            3 => command![
+                "SET",
+                key,
+                value(&mut self.random),
+                "PXAT",
+                FAR_MS.to_string()
+            ],
             _ => {
                 let at_ms = now_ms + 1 + self.random.below(FLEETING_MS_MAX);
-                command!["SET", key, self.random.value(), "PXAT", at_ms.to_string()]
+                command![
+                    "SET",
+                    key,
+                    value(&mut self.random),
+                    "PXAT",
+                    at_ms.to_string()
+                ]
             }
         }
     }
@@ -193,7 +205,7 @@ impl Source {
 
     fn item(&mut self) -> Bytes {
         match self.random.one_in(4) {
-            true => self.random.value(),
+            true => value(&mut self.random),
             false => format!("item{}", self.random.below(10)).into_bytes(),
         }
     }
@@ -228,7 +240,7 @@ impl Source {
             6 | 7 => command!["SMOVE", from, to, self.item()],
             8 => {
                 let name = ["SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE"];
-                command![self.random.pick(&name), key, from, to]
+                command![*self.random.pick(&name), key, from, to]
             }
             _ => command!["DEL", key],
         }
@@ -280,4 +292,20 @@ impl Source {
             ],
         }
     }
+}
+
+/// Mostly short, now and then of several blocks of the disk.
+fn value(random: &mut Seed) -> Bytes {
+    let length = match random.below(100) {
+        0..60 => random.below(64),
+        60..95 => random.below(2048),
+        95..99 => random.below(16 * 1024),
+        _ => random.below(128 * 1024),
+    };
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&random.next().to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }

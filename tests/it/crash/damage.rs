@@ -8,9 +8,8 @@ use std::process::Command;
 
 use memchr::memmem::{find, rfind};
 
-use super::random::Random;
-use super::{SEED_VARIABLE, seed};
-use crate::kit::{Ended, Node, Value, bulk, free_port, ok, run_to_end};
+use super::SEED_VARIABLE;
+use crate::kit::{Ended, Node, Seed, Value, bulk, free_port, ok, run_to_end, seed_of};
 
 const ARGS: [&str; 6] = [
     "--cores",
@@ -200,9 +199,9 @@ fn a_missing_log_behind_a_checkpoint_is_refused() {
 /// or refuses. It never serves anything else.
 #[test]
 fn a_flip_anywhere_is_harmless_or_refused() {
-    let seed = seed();
+    let seed = seed_of(SEED_VARIABLE);
     eprintln!("flips: {SEED_VARIABLE}={seed}");
-    let mut random = Random::new(seed);
+    let mut random = Seed::new(seed);
     let written = written(30, 60, End::Kill);
     let (mut refusals, mut cuts) = (0, 0);
     for _ in 0..24 {
@@ -227,10 +226,10 @@ fn a_flip_anywhere_is_harmless_or_refused() {
 }
 
 /// A byte that means something: zeros that were never written are left out.
-fn somewhere(directory: &Path, random: &mut Random) -> (PathBuf, u64) {
+fn somewhere(directory: &Path, random: &mut Seed) -> (PathBuf, u64) {
     let files = files(directory);
     loop {
-        let path = &files[random.below(files.len() as u64) as usize];
+        let path = random.pick(&files);
         let bytes = fs::read(path).expect("a file");
         let end = bytes.iter().rposition(|byte| *byte != 0);
         let Some(end) = end else { continue };

@@ -9,18 +9,16 @@ mod check;
 mod commands;
 mod damage;
 mod model;
-mod random;
 mod writer;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::kit::{Node, Value, ok};
+use crate::kit::{Node, SMALL, Seed, Value, ok, seed_of};
 use commands::{FLEETING_MS_MAX, Source};
 use model::Model;
-use random::Random;
 use writer::Writer;
 
 /// Names the seed of a run that is to be repeated.
@@ -28,9 +26,6 @@ const SEED_VARIABLE: &str = "QUORATE_CRASH_SEED";
 
 /// The databases of the connections; the last one's is its alone.
 const DATABASES: [usize; 5] = [0, 0, 0, 5, 9];
-
-/// Small files and checkpoints, so that rounds go through many.
-const SMALL: [&str; 4] = ["--checkpoint-log-size", "1mb", "--log-segment-size", "1mb"];
 
 #[test]
 fn low_on_segments() {
@@ -65,9 +60,9 @@ fn high_on_fjall() {
 /// Whatever a start left that was killed before it ever served, the next one copes with it.
 #[test]
 fn killed_while_it_makes_its_files() {
-    let seed = seed();
+    let seed = seed_of(SEED_VARIABLE);
     eprintln!("first starts: {SEED_VARIABLE}={seed}");
-    let mut random = Random::new(seed);
+    let mut random = Seed::new(seed);
     for backend in ["segment", "fjall"] {
         let args = [&SMALL[..], &["--cores", "1", "--log-backend", backend]].concat();
         for _ in 0..6 {
@@ -95,15 +90,6 @@ fn long() {
     }
 }
 
-/// The seed that the environment names, or a new one.
-fn seed() -> u64 {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
-    match std::env::var(SEED_VARIABLE) {
-        Ok(seed) => seed.parse().expect("a number as the seed"),
-        Err(_) => clock.map_or(0, |time| time.as_nanos() as u64),
-    }
-}
-
 /// A directory that stays when its test fails.
 struct Evidence(Option<tempfile::TempDir>);
 
@@ -127,10 +113,10 @@ impl Drop for Evidence {
 
 /// One directory through `rounds` lives of its node.
 fn lives(durability: &str, backend: &str, rounds: u64) {
-    let seed = seed();
+    let seed = seed_of(SEED_VARIABLE);
     eprintln!("{durability} on {backend}: {SEED_VARIABLE}={seed}");
     let directory = Evidence(Some(tempfile::tempdir().expect("a directory")));
-    let mut random = Random::new(seed);
+    let mut random = Seed::new(seed);
     let mut writers: Vec<Writer> = DATABASES
         .iter()
         .enumerate()
@@ -170,7 +156,7 @@ fn life(
     directory: &Path,
     args: &[&str],
     writers: &mut [Writer],
-    random: &mut Random,
+    random: &mut Seed,
 ) -> Result<(), String> {
     let mut node = Node::start(directory, args);
     let mut control = node.connect();
@@ -217,7 +203,7 @@ fn compare_all(
     directory: &Path,
     args: &[&str],
     writers: &mut [Writer],
-    random: &mut Random,
+    random: &mut Seed,
 ) -> Result<(), String> {
     std::thread::sleep(Duration::from_millis(FLEETING_MS_MAX));
     let mut node = Node::start(directory, args);

@@ -84,6 +84,27 @@ impl Drop for Mounted {
     }
 }
 
+/// A node that wrote until its disk of 12 MB took no more, how many keys it acknowledged, and what
+/// it answers to writes since. It goes on reading.
+fn filled(disk: &Mounted, durability: &str) -> (Node, usize, String) {
+    let args = [&ARGS[..], &["--durability", durability]].concat();
+    let mut node = Node::start(&disk.data(), &args);
+    let mut connection = node.connect();
+    let (count, refusal) = set_until_refused(&mut connection, 10_000);
+    let Some(Value::Error(refusal)) = refusal else {
+        panic!("{durability}: {count} writes of 8 KB on 12 MB, then {refusal:?}");
+    };
+    assert!(count > 100, "{durability}: only {count} writes: {refusal}");
+    // That one had begun; whether it comes back is open.
+    assert!(refusal.starts_with("UNCERTAIN"), "{durability}: {refusal}");
+    check(&mut connection, count);
+    let Value::Error(again) = connection.ask("SET a b") else {
+        panic!("{durability}: a write was acknowledged after the failure");
+    };
+    check(&mut connection, count);
+    (node, count, again)
+}
+
 #[test]
 fn a_full_disk_refuses_writes_and_loses_none() {
     if !is_root("a_full_disk_refuses_writes_and_loses_none") {
@@ -93,21 +114,7 @@ fn a_full_disk_refuses_writes_and_loses_none() {
         let Some(disk) = Mounted::memory(12 * 1024) else {
             return;
         };
-        let args = [&ARGS[..], &["--durability", durability]].concat();
-        let mut node = Node::start(&disk.data(), &args);
-        let mut connection = node.connect();
-        let (count, refusal) = set_until_refused(&mut connection, 10_000);
-        let Some(Value::Error(refusal)) = refusal else {
-            panic!("{durability}: {count} writes of 8 KB on 12 MB, then {refusal:?}");
-        };
-        assert!(count > 100, "{durability}: only {count} writes: {refusal}");
-        // That one had begun; whether it comes back is open.
-        assert!(refusal.starts_with("UNCERTAIN"), "{durability}: {refusal}");
-        // It refuses, and goes on reading.
-        check(&mut connection, count);
-        let Value::Error(again) = connection.ask("SET a b") else {
-            panic!("{durability}: a write was acknowledged after the failure");
-        };
+        let (mut node, count, again) = filled(&disk, durability);
         assert!(again.contains("No space left"), "{durability}: {again}");
         check(&mut node.connect(), count);
         assert!(node.output().contains("No space left"), "{}", node.output());
@@ -193,22 +200,11 @@ fn a_failing_disk_is_told_and_nothing_is_acknowledged_after_it() {
         let Some(disk) = Mounted::disk(48 * 1024, below) else {
             return;
         };
-        let args = [&ARGS[..], &["--durability", durability]].concat();
-        let mut node = Node::start(&disk.data(), &args);
-        let mut connection = node.connect();
-        let (count, refusal) = set_until_refused(&mut connection, 10_000);
-        let Some(Value::Error(refusal)) = refusal else {
-            panic!("{durability}: {count} writes of 8 KB on 12 MB, then {refusal:?}");
-        };
-        assert!(refusal.starts_with("UNCERTAIN"), "{durability}: {refusal}");
-        let Value::Error(again) = connection.ask("SET a b") else {
-            panic!("{durability}: a write was acknowledged after the failure");
-        };
+        let (node, _, again) = filled(&disk, durability);
         assert!(
             again.starts_with("MISCONF the log cannot be written"),
             "{durability}: {again}"
         );
-        check(&mut connection, count);
         node.kill();
     }
 }

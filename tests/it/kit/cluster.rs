@@ -14,16 +14,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::network::{Namespace, Network, host};
-use super::{Connection, Node, PATIENCE, Value};
+use super::{Connection, Node, PATIENCE, PEER_OFFSET, Value, field};
 
 /// Small files, so that a node that was away for a while needs a checkpoint.
 pub const SMALL: [&str; 4] = ["--checkpoint-log-size", "1mb", "--log-segment-size", "1mb"];
 
 /// Port of the first node, in a namespace of its own.
 const PORT: u16 = 7001;
-
-/// What a port's peer port lies above it.
-const PEER_OFFSET: u16 = 10_000;
 
 /// Where the clients of a node reach it: beside it.
 #[derive(Clone)]
@@ -78,6 +75,13 @@ impl Cluster {
         };
         let seats = (0..count).map(|node| ("127.0.0.1".into(), place(node), namespace.clone()));
         Cluster::of(seats.collect(), None, cores, args)
+    }
+
+    /// Three nodes that share a loopback, begun, with one core each.
+    pub fn of_three(args: &[&str]) -> Cluster {
+        let mut cluster = Cluster::together(3, 1, args);
+        cluster.begin(3);
+        cluster
     }
 
     /// Room for nodes with a network between them that can be cut; none where that cannot be made.
@@ -143,6 +147,12 @@ impl Cluster {
         format!("{}:{}", self.seats[node].host, self.seats[node].port)
     }
 
+    /// The addresses of the first `count` nodes, as `--cluster-peers` has them.
+    pub fn peers(&self, count: usize) -> String {
+        let peers: Vec<String> = (0..count).map(|node| self.address(node)).collect();
+        peers.join(",")
+    }
+
     pub fn entrance(&self, node: usize) -> Entrance {
         let seat = &self.seats[node];
         Entrance {
@@ -153,8 +163,7 @@ impl Cluster {
 
     /// Starts the first `count` nodes as a cluster, and waits until all serve.
     pub fn begin(&mut self, count: usize) {
-        let peers: Vec<String> = (0..count).map(|node| self.address(node)).collect();
-        let (peers, expected) = (peers.join(","), count.to_string());
+        let (peers, expected) = (self.peers(count), count.to_string());
         for node in 0..count {
             self.start(node, &["--cluster-peers", &peers, "--expect", &expected]);
         }
@@ -277,15 +286,24 @@ impl Cluster {
         connection.call(&words).ok()
     }
 
+    /// A line of INFO; empty where the node does not answer.
+    fn info(&self, node: usize, section: &str, name: &str) -> String {
+        match self.ask(node, &format!("INFO {section}")) {
+            Some(text @ Value::Bulk(_)) => field(&text.text(), name).unwrap_or_default().into(),
+            _ => String::new(),
+        }
+    }
+
     /// A line of `INFO raft`; empty where the node does not answer.
     pub fn field(&self, node: usize, name: &str) -> String {
-        let text = match self.ask(node, "INFO raft") {
-            Some(Value::Bulk(text)) => String::from_utf8_lossy(&text).into_owned(),
-            _ => return String::new(),
-        };
-        let mut lines = text.lines().filter_map(|line| line.split_once(':'));
-        let found = lines.find(|(found, _)| *found == name);
-        found.map_or(String::new(), |(_, value)| value.trim().to_string())
+        self.info(node, "raft", name)
+    }
+
+    /// How many shards a node has: one on each core that is not Raft's own.
+    pub fn shards(&self, node: usize) -> u64 {
+        let number = |name| self.info(node, "server", name).parse::<u64>();
+        let both = number("cores").and_then(|cores| Ok(cores - number("raft_core_dedicated")?));
+        both.expect("a node that answers")
     }
 
     pub fn number(&self, node: usize, name: &str) -> u64 {

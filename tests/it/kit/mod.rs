@@ -9,20 +9,29 @@ mod cluster;
 mod link;
 mod network;
 mod node;
+mod port;
+mod seed;
 mod server;
+mod value;
 mod wire;
 
 pub use cluster::{Cluster, Entrance, SMALL};
-pub use link::{Connection, encode};
+pub use link::Connection;
 pub use network::Way;
-pub use node::{Ended, Node, run_to_end};
-pub use server::{Server, free_port, program};
-pub use wire::{Value, Wire, bulk, command, error, integer, ok};
+pub use node::{Ended, Node, program, run_to_end};
+pub use port::free_port;
+pub use seed::{Seed, seed_of};
+pub use server::Server;
+pub use value::{Value, bulk, command, encode, error, field, integer, ok};
+pub use wire::Wire;
 
 use std::time::{Duration, Instant};
 
 /// Longest that anything is waited for: a debug build on two busy cores.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a node's peer port lies above its port.
+const PEER_OFFSET: u16 = 10_000;
 
 /// Numbers of cores that most tests run at: everything on one; four shards beside a Raft core.
 pub const CORES: [usize; 2] = [1, 5];

@@ -1,13 +1,19 @@
 //! The binary under test: started on a directory, watched, killed.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Connection, PATIENCE, Value, free_port, program};
+use super::{Connection, PATIENCE, Value, free_port};
+
+/// The binary under test.
+pub fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_quorate"))
+}
 
 /// A running node; killed when it is dropped.
 pub struct Node {
@@ -82,6 +88,16 @@ impl Node {
         Node::spawn(command, port, output)
     }
 
+    /// As [`Node::start`], on this port, and where there is one, with a configuration file.
+    pub fn start_from(file: Option<&Path>, port: u16, directory: &Path, args: &[&str]) -> Node {
+        // The file comes first, as Redis has it.
+        let file = file.map(|file| file.to_str().expect("a path in UTF-8").to_string());
+        let args = arguments(directory, port, args).into_iter();
+        let (command, output) =
+            command(program(), &file.into_iter().chain(args).collect::<Vec<_>>());
+        Node::spawn(command, port, output)
+    }
+
     /// As [`Node::start`], on this port, and with what `prepare` adds to the command.
     pub fn start_at(
         port: u16,
@@ -125,9 +141,7 @@ impl Node {
     pub fn serve_or_end(&mut self) -> Result<Connection, Ended> {
         let begun = Instant::now();
         loop {
-            if let Ok(mut connection) = Connection::open(self.port, PATIENCE)
-                && connection.call(&["PING"]).ok() == Some(Value::Simple("PONG".into()))
-            {
+            if let Ok(connection) = self.served() {
                 return Ok(connection);
             }
             if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
@@ -136,6 +150,15 @@ impl Node {
             let late = begun.elapsed() > PATIENCE;
             assert!(!late, "the node does not serve:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn served(&self) -> io::Result<Connection> {
+        let mut connection = Connection::open(self.port, PATIENCE)?;
+        match connection.call(&["PING"])? == Value::Simple("PONG".into()) {
+            true => Ok(connection),
+            // It loads its dataset.
+            false => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -162,6 +185,14 @@ impl Node {
     /// When it does not stop cleanly.
     pub fn stop(mut self) -> String {
         self.signal(libc::SIGTERM);
+        self.expect_stop()
+    }
+
+    /// Waits until the node has stopped by itself. Answers what it said.
+    ///
+    /// # Panics
+    /// When it does not stop cleanly.
+    pub fn expect_stop(&mut self) -> String {
         let ended = self.wait_for_end();
         assert!(ended.status.success(), "a clean stop:\n{}", ended.output);
         ended.output

@@ -1,36 +1,20 @@
-//! The real binary, started and ended.
+//! A server of a test's own, alone.
 
-use std::fs::File;
-use std::net::TcpListener;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, Wire};
-
-/// Ports tried so far. They lie below those that the kernel gives to outgoing connections.
-static PORT_NEXT: AtomicU16 = AtomicU16::new(0);
+use super::{Node, PATIENCE, Wire, free_port};
 
 /// A server of this test.
 pub struct Server {
-    child: Option<Child>,
+    node: Option<Node>,
     port: u16,
     cores: usize,
     file: Option<PathBuf>,
     args: Vec<String>,
     dir: TempDir,
-    starts: u32,
-}
-
-/// How a server ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exit {
-    pub code: Option<i32>,
-    pub signal: Option<i32>,
 }
 
 impl Server {
@@ -47,17 +31,24 @@ impl Server {
     }
 
     fn begun(cores: usize, args: &[&str], file: Option<&Path>) -> Server {
+        let mut args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        if file.is_none() && !args.iter().any(|arg| arg == "--durability") {
+            args.extend(["--durability", "low"].map(String::from));
+        }
         let mut server = Server {
-            child: None,
+            node: None,
             port: 0,
             cores,
             file: file.map(Path::to_path_buf),
-            args: args.iter().map(ToString::to_string).collect(),
+            args,
             dir: tempfile::tempdir().expect("a directory for the server"),
-            starts: 0,
         };
         server.begin();
         server
+    }
+
+    fn node(&self) -> &Node {
+        self.node.as_ref().expect("the server runs")
     }
 
     pub fn port(&self) -> u16 {
@@ -65,12 +56,7 @@ impl Server {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.as_ref().map_or(0, Child::id)
-    }
-
-    /// Where the server keeps its data.
-    pub fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.node().process_id()
     }
 
     /// A connection that shows every byte.
@@ -87,29 +73,21 @@ impl Server {
     }
 
     /// Asks the server to stop by this signal, and waits until it did.
-    pub fn stop(&mut self, signal: i32) -> Exit {
-        // SAFETY: the process is our child and was not waited for.
-        unsafe { libc::kill(self.pid() as i32, signal) };
-        self.wait()
+    ///
+    /// # Panics
+    /// When it does not stop cleanly.
+    pub fn stop(&mut self, signal: i32) {
+        self.node().signal(signal);
+        self.expect_stop();
     }
 
-    /// Waits until the server ended by itself.
-    pub fn wait(&mut self) -> Exit {
-        let mut child = self.child.take().expect("the server runs");
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return Exit {
-                    code: status.code(),
-                    signal: status.signal(),
-                };
-            }
-            if begun.elapsed() > PATIENCE {
-                self.child = Some(child);
-                panic!("the server does not stop");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    /// Waits until the server has stopped by itself.
+    ///
+    /// # Panics
+    /// When it does not stop cleanly.
+    pub fn expect_stop(&mut self) {
+        let mut node = self.node.take().expect("the server runs");
+        node.expect_stop();
     }
 
     /// Starts the server again, with this many cores.
@@ -120,116 +98,48 @@ impl Server {
 
     /// Starts the server again, on what it left in its directory.
     pub fn begin(&mut self) {
-        assert!(self.child.is_none(), "the server runs");
+        assert!(self.node.is_none(), "the server runs");
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             self.port = free_port();
-            self.starts += 1;
-            let child = self.spawn();
-            self.child = Some(child);
-            if self.is_up() {
-                return;
+            let mut node = self.spawn();
+            match node.serve_or_end() {
+                Ok(mut connection) => {
+                    // Read to its end: the server has let go of the connection then.
+                    let sent = connection.send(b"QUIT\r\n");
+                    let rest = sent.and_then(|()| connection.rest());
+                    assert_eq!(rest.expect("a farewell"), b"+OK\r\n");
+                    self.node = Some(node);
+                    return;
+                }
+                // Another process may have taken the port in between.
+                Err(ended) if ended.output.contains("in use") => {}
+                Err(ended) => panic!("the server does not start:\n{}", ended.output),
             }
-            // Another process may have taken the port in between.
-            assert!(self.said().contains("in use"), "the server does not start");
-            self.child = None;
         }
         panic!("no free port");
     }
 
-    fn spawn(&self) -> Child {
-        let said = File::create(self.log_path()).unwrap();
-        let mut command = Command::new(program());
-        command.args(&self.file);
-        command
-            .args(["--port", &self.port.to_string()])
-            .args(["--cores", &self.cores.to_string()])
-            .arg("--dir")
-            .arg(self.data());
-        if self.file.is_none() && !self.args.iter().any(|arg| arg == "--durability") {
-            command.args(["--durability", "low"]);
-        }
-        command
-            .args(&self.args)
-            .stdin(Stdio::null())
-            .stdout(said.try_clone().unwrap())
-            .stderr(said);
-        end_with_parent(&mut command);
-        command.spawn().expect("the server's binary starts")
+    fn spawn(&self) -> Node {
+        let cores = self.cores.to_string();
+        let mut args = vec!["--cores", &cores];
+        args.extend(self.args.iter().map(String::as_str));
+        let data = self.dir.path().join("data");
+        Node::start_from(self.file.as_deref(), self.port, &data, &args)
     }
 
-    /// Waits until the server answers; false when it ended instead.
-    fn is_up(&mut self) -> bool {
-        let begun = Instant::now();
-        loop {
-            if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
-                return false;
-            }
-            if let Ok(mut wire) = Wire::try_connect(self.port)
-                && wire.try_ping()
-            {
-                return true;
-            }
-            assert!(begun.elapsed() < PATIENCE, "the server does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.dir.path().join(format!("said-{}.log", self.starts))
-    }
-
-    /// What the server wrote to its standard error since it was started last.
+    /// What the server wrote since it was started last.
     pub fn said(&self) -> String {
-        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+        self.node().output()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        if std::thread::panicking() {
-            eprintln!("--- what the server said ---\n{}", self.said());
+        if let Some(node) = &self.node
+            && std::thread::panicking()
+        {
+            eprintln!("--- what the server said ---\n{}", node.output());
         }
     }
-}
-
-/// The server's binary.
-pub fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_quorate"))
-}
-
-/// Kills the process that `command` starts when the thread that starts it ends.
-fn end_with_parent(command: &mut Command) {
-    // SAFETY: prctl is a plain system call, allowed between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            Ok(())
-        });
-    }
-}
-
-/// A port that nobody listens on, nor on its peer port.
-pub fn free_port() -> u16 {
-    const FIRST: u16 = 10_000;
-    // Peer ports lie above by this much; both below those of outgoing connections.
-    const PEERS: u16 = 10_000;
-    const COUNT: u16 = 12_000;
-    let offset = (std::process::id() % 997) as u16 * 20;
-    for _ in 0..COUNT {
-        let port = FIRST
-            + PORT_NEXT
-                .fetch_add(1, Ordering::Relaxed)
-                .wrapping_add(offset)
-                % COUNT;
-        let bind = |port| TcpListener::bind(("127.0.0.1", port));
-        if bind(port).and(bind(port + PEERS)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port");
 }

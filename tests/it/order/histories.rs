@@ -5,16 +5,13 @@ use std::time::{Duration, Instant};
 
 use adya::{Valid, Workload};
 
-use super::history::{Event, Kind, Part, Recorder, check};
 use super::on_each_layout;
-use super::seed::Seed;
-use crate::kit::{Server, Value, Wire};
+use super::transaction::{Recorder, all_answered, answered, command, command_of_all};
+use super::transaction::{expect_valid, make};
+use crate::history::{Event, Kind, Part, check};
+use crate::kit::{Seed, Server, Value, Wire};
 
 const CONNECTIONS: u64 = 6;
-
-/// Keys that are in use at a time. Once a key has had its share it makes room for a new one: lists
-/// stay short.
-const KEYS: u64 = 6;
 
 /// Transactions in which a generation of keys is used.
 const GENERATION: u64 = 60;
@@ -22,17 +19,6 @@ const GENERATION: u64 = 60;
 /// Transactions after which a history is long enough: what adya derives from registers grows with
 /// the square of it.
 const TRANSACTIONS_MAX: u64 = 2500;
-
-fn expect_valid(events: &[Event], workload: Workload) {
-    let report = check(events, workload);
-    assert_eq!(
-        report.valid,
-        Valid::True,
-        "{:?} {:?}",
-        report.anomaly_types,
-        report.anomalies
-    );
-}
 
 fn expect_refusal(events: &[Event], workload: Workload, what: &str) {
     let report = check(events, workload);
@@ -42,8 +28,8 @@ fn expect_refusal(events: &[Event], workload: Workload, what: &str) {
 /// Does a transaction's parts, the last one's reply last. `None` where what it watched was changed.
 fn run(wire: &mut Wire, parts: &[Part], seed: &mut Seed) -> Option<Vec<Part>> {
     if let [part] = parts {
-        let reply = wire.run(&part.words());
-        return Some(vec![part.with(&reply)]);
+        let reply = wire.run(&command(part));
+        return Some(vec![answered(part, &reply)]);
     }
     // Read beforehand, and the rest only if that still holds.
     let watched = match parts[0] {
@@ -53,78 +39,22 @@ fn run(wire: &mut Wire, parts: &[Part], seed: &mut Seed) -> Option<Vec<Part>> {
     let (mut done, mut rest) = (Vec::new(), parts);
     if let Some(key) = watched {
         wire.run(&format!("WATCH list:{key}"));
-        let reply = wire.run(&parts[0].words());
-        done.push(parts[0].with(&reply));
+        let reply = wire.run(&command(&parts[0]));
+        done.push(answered(&parts[0], &reply));
         rest = &parts[1..];
     }
     wire.run("MULTI");
     for part in rest {
-        wire.run(&part.words());
+        wire.run(&command(part));
     }
     match wire.run("EXEC") {
         Value::Nil => None,
-        Value::Array(replies) => {
-            done.extend(
-                rest.iter()
-                    .zip(&replies)
-                    .map(|(part, reply)| part.with(reply)),
-            );
+        replies @ Value::Array(_) => {
+            done.extend(all_answered(rest, &replies));
             Some(done)
         }
         other => panic!("EXEC: {other:?}"),
     }
-}
-
-/// MSET and MGET, where all parts are of one kind.
-fn run_many(wire: &mut Wire, parts: &[Part]) -> Vec<Part> {
-    let mut words = match parts[0] {
-        Part::Write(..) => "MSET".to_string(),
-        _ => "MGET".to_string(),
-    };
-    for part in parts {
-        match part {
-            Part::Write(key, value) => words += &format!(" text:{key} {value}"),
-            Part::Read(key, _) => words += &format!(" text:{key}"),
-            _ => unreachable!("texts only"),
-        }
-    }
-    match wire.run(&words) {
-        Value::Array(replies) => parts
-            .iter()
-            .zip(&replies)
-            .map(|(part, reply)| part.with(reply))
-            .collect(),
-        _ => parts.to_vec(),
-    }
-}
-
-/// What a transaction of `process` is made of; all keys in it differ where they must.
-fn make(
-    seed: &mut Seed,
-    workload: Workload,
-    generation: u64,
-    values: &mut u64,
-    process: u64,
-) -> Vec<Part> {
-    let mut keys: Vec<u64> = (0..KEYS).map(|key| generation * KEYS + key).collect();
-    for at in (1..keys.len()).rev() {
-        keys.swap(at, seed.below(at + 1));
-    }
-    let count = 1 + seed.below(4);
-    let writes = seed.below(2) == 0;
-    keys.truncate(count);
-    keys.into_iter()
-        .map(|key| {
-            *values += 1;
-            let value = process << 32 | *values;
-            match workload {
-                Workload::ListAppend if seed.below(2) == 0 => Part::Append(key, value),
-                Workload::ListAppend => Part::List(key, Vec::new()),
-                Workload::RwRegister if writes => Part::Write(key, value),
-                Workload::RwRegister => Part::Read(key, None),
-            }
-        })
-        .collect()
 }
 
 fn act(server: &Server, process: u64, workload: Workload, recorder: &Recorder, end: Instant) {
@@ -133,12 +63,15 @@ fn act(server: &Server, process: u64, workload: Workload, recorder: &Recorder, e
     let mut values = 0;
     while Instant::now() < end && recorder.transactions() < TRANSACTIONS_MAX {
         let generation = recorder.transactions() / GENERATION;
-        let parts = make(&mut seed, workload, generation, &mut values, process);
+        let parts = make(&mut seed, workload, generation, process, &mut values);
         recorder.note(process, Kind::Invoke, &parts);
         let done = match workload {
             Workload::ListAppend => run(&mut wire, &parts, &mut seed),
             Workload::RwRegister if seed.below(3) == 0 => run(&mut wire, &parts, &mut seed),
-            Workload::RwRegister => Some(run_many(&mut wire, &parts)),
+            Workload::RwRegister => {
+                let reply = wire.run(&command_of_all(&parts));
+                Some(all_answered(&parts, &reply))
+            }
         };
         match done {
             Some(done) => recorder.note(process, Kind::Ok, &done),

@@ -4,18 +4,20 @@
 //! - `session`: what belongs to a connection stays in its place, and nothing is lost by a restart.
 //! - `registers`: single keys under many connections are linearizable (checked by `porcupine`).
 //! - `histories`: transactions over several shards under many connections are strictly
-//!   serializable (checked by `adya`, of which `history` has the language).
+//!   serializable (checked by `adya`).
+//!
+//! `key` and `transaction` are what the last two do and check; `cluster` does it under faults.
 //!
 //! Each also shows that its checker bites: a history into which a stale read or half a transaction
 //! was written is refused.
 
 mod histories;
-pub mod history;
+pub mod key;
 mod model;
 mod pipeline;
 mod registers;
-pub mod seed;
 mod session;
+pub mod transaction;
 
 use crate::kit::Server;
 

@@ -2,8 +2,7 @@
 
 use super::model::Model;
 use super::on_each_layout;
-use super::seed::Seed;
-use crate::kit::{Server, Value, command};
+use crate::kit::{Seed, Server, Value, command};
 
 /// Requests as words. `k` is a key, `v` a value; few keys, so that requests meet.
 const REQUESTS: &[&str] = &[

@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use quorate::rt::sim;
 
+use crate::history::{Event, Kind};
+
 /// What was done to one key, and what came back.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
@@ -22,31 +24,6 @@ pub struct Single {
     pub begun: u64,
     pub ended: u64,
     pub act: Act,
-}
-
-/// A part of a transaction, with what came back.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Part {
-    Append(u64, u64),
-    Write(u64, u64),
-    List(u64, Vec<u64>),
-    Read(u64, Option<u64>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
-    Invoke,
-    Ok,
-    Fail,
-    /// It may have happened.
-    Info,
-}
-
-#[derive(Clone, Debug)]
-pub struct Event {
-    pub process: u64,
-    pub kind: Kind,
-    pub parts: Vec<Part>,
 }
 
 /// Everything that was recorded.
