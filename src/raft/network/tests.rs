@@ -448,6 +448,37 @@ fn a_checkpoint_is_taken_over_only_where_its_chunks_are_the_same() {
 }
 
 #[test]
+fn a_checkpoint_for_which_there_is_no_room_gives_back_what_it_took() {
+    run_test(async {
+        let one = Node::start(1, 0, b"").await;
+        let two = Node::with(GroupOptions::member(2, Vec::new()), 0, b"").await;
+        let peer = Peer {
+            id: 2,
+            address: two.address().to_string(),
+        };
+        let install = |chunks| {
+            let vote = Vote::new_committed(5, 1);
+            one.transport.install(&peer, vote, checkpoint(9, chunks))
+        };
+        let mut broken = chunks(3, 1000);
+        broken.push(Err(std::io::Error::other("the disk")));
+        assert!(install(broken).await.is_err());
+        let kept = || two.transport.counters().checkpoint_bytes_received;
+        until(|| kept() == 3000).await;
+
+        two.transport.0.receiver.fill_disk();
+        let error = install(chunks(5, 1000)).await.unwrap_err().to_string();
+        assert!(error.contains("could not be kept"), "{error}");
+        // The next attempt finds nothing of it, and room.
+        install(chunks(5, 1000)).await.unwrap();
+        assert_eq!(kept(), 3000 + 5 * 1000);
+        assert_eq!(two.group.failure(), None);
+        one.stop().await;
+        two.stop().await;
+    });
+}
+
+#[test]
 fn a_checkpoint_keeps_to_its_pace() {
     run_test(async {
         let one = Node::start(1, 0, b"").await;
