@@ -302,6 +302,10 @@ pub const PEER_CONNECTIONS_MAX: usize = 512;
 /// Connections that have not yet shown that they know the secret; further ones are dropped.
 pub const PEER_STRANGERS_MAX: usize = 64;
 
+/// Names that one core looks up at a time, each on a thread of its own: while the name service does
+/// not answer, every attempt to reach a node would leave one more behind.
+pub const LOOKUPS_MAX: usize = 16;
+
 /// How long an attempt to reach a node may take, and how long a stranger may take to show that it
 /// is none, in ms.
 pub const PEER_CONNECT_MS: u64 = 1000;

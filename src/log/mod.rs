@@ -114,6 +114,14 @@ pub trait Log {
         self.sync()
     }
 
+    /// Whoever opened the log has kept, durably, that acknowledged records may be lost
+    /// ([`Recovery::acknowledged_may_be_lost`]): the next open need not say it again. Durable when
+    /// this returns; blocks.
+    ///
+    /// # Errors
+    /// As the disk: the next open will say it again.
+    fn loss_kept(&self) -> io::Result<()>;
+
     /// Bytes that the log takes on disk, spare segments left out.
     fn bytes(&self) -> u64;
 }
@@ -183,7 +191,8 @@ pub struct Recovery {
     /// What was cut, if anything.
     pub cut: Option<Cut>,
     /// Records acknowledged at `low` or `medium` may be gone: the machine went down without a
-    /// clean stop while the log held some. The node must not vote before it has caught up.
+    /// clean stop while the log held some. The node must not vote before it has caught up. Every
+    /// open says so until [`Log::loss_kept`].
     pub acknowledged_may_be_lost: bool,
 }
 

@@ -121,6 +121,41 @@ pub(crate) async fn kill(log: Rc<dyn Log>) {
     }
 }
 
+#[test]
+fn a_loss_is_told_at_every_open_until_somebody_has_kept_it() {
+    run_test(async {
+        for backend in [Backend::Segment, Backend::Fjall] {
+            let directory = Scratch::new("told");
+            let open = |boot: &str| {
+                let options = Options {
+                    boot_id: Some(boot.to_owned()),
+                    ..small()
+                };
+                open_quietly(&directory, backend, options).expect("opens")
+            };
+            let (log, recovery) = open("first");
+            assert!(!recovery.acknowledged_may_be_lost, "a new log has none");
+            append_all(&*log, vec![record(1, 1, b"low", false)]).await;
+            kill(log).await;
+            let (log, recovery) = open("second");
+            assert!(recovery.acknowledged_may_be_lost);
+            kill(log).await;
+            // Killed before it could keep that; also where the one after it stops in order.
+            let (log, recovery) = open("second");
+            assert!(recovery.acknowledged_may_be_lost && !recovery.boot_changed);
+            log.close().await.expect("a clean stop");
+            kill(log).await;
+            let (log, recovery) = open("second");
+            assert!(recovery.acknowledged_may_be_lost && recovery.clean);
+            log.loss_kept().expect("the mark");
+            kill(log).await;
+            let (log, recovery) = open("second");
+            assert!(!recovery.acknowledged_may_be_lost);
+            kill(log).await;
+        }
+    });
+}
+
 #[derive(Default)]
 struct Model {
     purged: Option<Position>,

@@ -80,6 +80,8 @@ pub struct Engine {
     pub(super) redirects: bool,
     /// A task waits for what the shard's keyspace is to be replaced with.
     pub(super) supply_awaited: Rc<Cell<bool>>,
+    /// A task waits for room for what the shard has captured.
+    pub(super) room_awaited: Rc<Cell<bool>>,
 }
 
 impl Engine {
@@ -127,6 +129,7 @@ impl Engine {
             stand: Stand::default(),
             fresh_told_ms: 0,
             supply_awaited: Rc::default(),
+            room_awaited: Rc::default(),
         }
     }
 
@@ -228,11 +231,15 @@ impl Engine {
             // Its time comes by itself: the core stays awake.
             Captured::Nothing | Captured::Slice => {}
             Captured::Full(feeder, bytes) => {
-                let parker = parker.clone();
-                crate::rt::spawn(async move {
-                    feeder.room(bytes).await;
-                    parker.notify();
-                });
+                // One waits for room, however many turns come before it.
+                if !self.room_awaited.replace(true) {
+                    let (awaited, parker) = (self.room_awaited.clone(), parker.clone());
+                    crate::rt::spawn(async move {
+                        feeder.room(bytes).await;
+                        awaited.set(false);
+                        parker.notify();
+                    });
+                }
                 return false;
             }
             Captured::End(result) => {

@@ -142,6 +142,7 @@ pub(super) async fn start_raft_on(
     let address = cluster::own_address(config)?;
     let is_new = log.last().is_none() && log.purged().is_none() && store.newest().is_none();
     let is_behind = cluster::is_behind(&meta, kept.may_have_lost, config).await?;
+    keep_no_longer(&*log)?;
     let id = cluster::identity(&meta).await?;
     let nowhere = || format!("127.0.0.1:{}", config.port());
     let own = Member {
@@ -219,6 +220,12 @@ pub(super) async fn start_raft_on(
     raft.configure(config);
     raft.spawn_syncs();
     Ok(raft)
+}
+
+/// The loss that the log told of is kept elsewhere by now.
+fn keep_no_longer(log: &dyn Log) -> Result<(), Fatal> {
+    let marked = log.loss_kept();
+    marked.map_err(|error| Fatal::Setup(format!("cannot write the log's mark: {error}")))
 }
 
 fn group_options(config: &Config, node_id: u64, first_voters: Vec<Member>) -> GroupOptions {

@@ -89,6 +89,10 @@ impl Log for TimedLog {
         self.log.close()
     }
 
+    fn loss_kept(&self) -> io::Result<()> {
+        self.log.loss_kept()
+    }
+
     fn bytes(&self) -> u64 {
         self.log.bytes()
     }

@@ -70,6 +70,13 @@ impl LogStore {
         self.poison_on_error(records)
     }
 
+    /// Why a part of `range` behind the log's end is not there, where storage has failed.
+    fn refused_behind(&self, end: u64, range: &Range<u64>) -> Option<io::Error> {
+        let why = self.proposals.poisoned()?;
+        let text = format!("the log ends before {} and takes nothing: {why}", range.end);
+        (end < range.end && !range.is_empty()).then(|| io::Error::other(text))
+    }
+
     async fn entries(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<Entry>> {
         let records = self.read(range, bytes_max).await?;
         let entries = records.into_iter().map(types::entry).collect();
@@ -90,15 +97,16 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     /// Reads a slice at a time: after a restart the range is the whole log. Ends with the log; a
-    /// hole before that is an error.
+    /// hole before that is an error. So is the end of a log that has refused entries: a quorum of
+    /// others may have committed them, and openraft takes what is not in the stream as applied.
     async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<Entry>>
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
         let mut range = half_open(&range);
-        range.end = range
-            .end
-            .min(self.log.last().map_or(0, |last| last.index + 1));
+        let end = self.log.last().map_or(0, |last| last.index + 1);
+        let refused = self.refused_behind(end, &range);
+        range.end = range.end.min(end);
         let slices = stream::try_unfold(
             (self.clone(), range),
             async |(store, range)| -> io::Result<_> {
@@ -114,6 +122,7 @@ impl RaftLogReader<Types> for LogStore {
         slices
             .map_ok(|records| stream::iter(records).map(types::entry))
             .try_flatten()
+            .chain(stream::iter(refused.map(Err)))
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -193,4 +202,60 @@ fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
         Bound::Unbounded => u64::MAX,
     };
     start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::AsyncRuntime;
+    use openraft::entry::RaftEntry;
+    use openraft::storage::RaftLogStorageExt;
+
+    use super::*;
+    use crate::log::Position;
+    use crate::raft::runtime::Glommio;
+    use crate::raft::tests::{MemoryLog, MemoryVotes, TestApplier};
+
+    fn entry(index: u64) -> Entry {
+        let position = Position {
+            index,
+            ..Position::default()
+        };
+        Entry::new(position.into(), openraft::EntryPayload::Blank)
+    }
+
+    /// Indexes of what a range gives, and its error.
+    async fn given(store: &mut LogStore, range: Range<u64>) -> (Vec<u64>, Option<String>) {
+        let mut stream = std::pin::pin!(store.entries_stream(range).await);
+        let mut indexes = Vec::new();
+        loop {
+            match stream.next().await {
+                Some(Ok(entry)) => indexes.push(entry.log_id.index),
+                Some(Err(error)) => return (indexes, Some(error.to_string())),
+                None => return (indexes, None),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_failed_log_refused_is_an_error_to_who_would_apply_it() {
+        Glommio::run(async {
+            let log = MemoryLog::new();
+            let proposals = Proposals::new(TestApplier::new());
+            let opened = LogStore::open(log.clone(), MemoryVotes::new(), proposals).await;
+            let mut store = opened.expect("an empty store");
+            let kept = store.blocking_append((0..3).map(entry)).await;
+            kept.expect("it is kept");
+            assert_eq!(given(&mut store, 0..9).await, (vec![0, 1, 2], None));
+
+            log.poison("disk full");
+            let refused = store.blocking_append([entry(3)]).await;
+            refused.expect_err("it is refused");
+            assert_eq!(given(&mut store, 1..3).await, (vec![1, 2], None));
+            let (indexes, error) = given(&mut store, 2..4).await;
+            assert_eq!(indexes, [2]);
+            assert!(error.expect("an end").contains("disk full"));
+            let (indexes, error) = given(&mut store, 3..4).await;
+            assert!(indexes.is_empty() && error.is_some(), "{error:?}");
+        });
+    }
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -17,6 +18,7 @@ use io_uring::types::Fd;
 
 use super::ring::Ring;
 use super::socket::{self, RawAddress};
+use crate::limits::LOOKUPS_MAX;
 
 /// Connections that the kernel accepts ahead of us: peers are few, and each has a few lanes.
 const BACKLOG: i32 = 128;
@@ -212,14 +214,26 @@ impl Listener {
     }
 }
 
+thread_local! {
+    /// Held by each lookup of this core that is under way.
+    static LOOKUPS: Arc<()> = Arc::new(());
+}
+
 /// The addresses that `host` stands for. A name is looked up on a thread of its own: the lookup
-/// may take many seconds, for which the executor's helper thread must not be missing.
+/// may take many seconds, for which the executor's helper thread must not be missing. It goes on
+/// when the future is dropped.
 ///
 /// # Errors
-/// Where the name has no address, or no thread can be made.
+/// Where the name has no address, or no thread can be made; `WouldBlock` where as many lookups as
+/// there may be have not come to their end.
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse() {
         return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let lookup = LOOKUPS.with(Arc::clone);
+    if Arc::strong_count(&lookup) > 1 + LOOKUPS_MAX {
+        let why = "too many names are being looked up";
+        return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
     }
     let (sender, receiver) = oneshot::channel();
     let name = host.to_string();
@@ -227,6 +241,7 @@ pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         .name("resolve".to_string())
         .spawn(move || {
             let found = std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), port));
+            drop(lookup);
             // Whoever asked may have given up.
             let _ = sender.send(found.map(Vec::from_iter));
         })?;
@@ -310,6 +325,20 @@ mod tests {
             assert!(echoed == sent);
             stream.shutdown();
             assert_eq!(stream.receive(vec![0; 10]).await.0.unwrap(), 0);
+        });
+    }
+
+    #[test]
+    fn names_are_looked_up_a_few_at_a_time() {
+        run_test(async {
+            let mut slow: Vec<_> = (0..LOOKUPS_MAX).map(|_| LOOKUPS.with(Arc::clone)).collect();
+            let refused = resolve("localhost", 1).await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+            assert!(resolve("127.0.0.1", 1).await.is_ok(), "no lookup");
+            slow.pop();
+            for _ in 0..3 {
+                assert!(!resolve("localhost", 1).await.unwrap().is_empty());
+            }
         });
     }
 

@@ -48,6 +48,13 @@ impl Scratch {
         Ok(Scratch(Rc::new(file)))
     }
 
+    /// One on a disk without room.
+    #[cfg(test)]
+    pub fn full() -> Scratch {
+        let device = OpenOptions::new().read(true).write(true).open("/dev/full");
+        Scratch(Rc::new(device.expect("Linux has it")))
+    }
+
     /// Writes all of `bytes` at `offset` and gives them back. Not synced.
     ///
     /// # Errors

@@ -40,7 +40,6 @@ pub struct Machine {
     process: Cell<Option<Process>>,
     running: RefCell<Option<Rc<Running>>>,
     desks: RefCell<Vec<Rc<RefCell<Desk>>>>,
-    may_have_lost: Cell<bool>,
     /// Counts the starts.
     pub starts: Cell<u64>,
     /// It joins a cluster that is there, instead of beginning one.
@@ -71,7 +70,6 @@ impl Cluster {
                 process: Cell::new(None),
                 running: RefCell::new(None),
                 desks: RefCell::default(),
-                may_have_lost: Cell::new(false),
                 starts: Cell::new(0),
                 joins: Cell::new(false),
                 is_away: Cell::new(false),
@@ -136,7 +134,7 @@ impl Cluster {
             let write_ended = Rc::new(Cell::new(false));
             let disks = Disks {
                 log: DiskLog::open(&machine.disk, write_ended.clone()),
-                may_have_lost: machine.may_have_lost.replace(false),
+                may_have_lost: machine.disk.may_have_lost(),
                 meta: machine.meta.clone(),
                 shelf: machine.shelf.borrow().clone(),
                 write_ended,
@@ -166,11 +164,8 @@ impl Cluster {
         if self.take_process(machine, true) {
             machine.is_away.set(true);
         }
-        let lost = machine.disk.machine_ended();
+        machine.disk.machine_ended();
         machine.meta.machine_ended();
-        machine
-            .may_have_lost
-            .set(machine.may_have_lost.get() | lost);
     }
 
     /// Gives a machine without power its power back; its node is to be started.
@@ -196,7 +191,6 @@ impl Cluster {
     pub fn wipe(&self, machine: &Rc<Machine>) {
         self.crash(machine);
         machine.disk.wipe();
-        machine.may_have_lost.set(false);
         machine.shelf.take();
         machine.meta.wipe();
         machine.joins.set(true);

@@ -74,6 +74,8 @@ pub struct Disk {
     unsynced: RefCell<VecDeque<Unsynced>>,
     /// Records below `high` were acknowledged since the last start.
     owes: Cell<bool>,
+    /// Acknowledged records may be lost, and no process has said that it kept that.
+    lost: Cell<bool>,
     /// How long a sync takes at most, in us.
     pub sync_us_max: Cell<u64>,
     /// Every write fails.
@@ -110,9 +112,8 @@ impl Disk {
         *self.unsynced.borrow_mut() = kept;
     }
 
-    /// The machine went down: anything that was not synced may be lost, from any point on. Answers
-    /// whether acknowledged records may be among it.
-    pub fn machine_ended(&self) -> bool {
+    /// The machine went down: anything that was not synced may be lost, from any point on.
+    pub fn machine_ended(&self) {
         let unsynced = self.unsynced.take();
         let kept = sim::below(unsynced.len() as u64 + 1) as usize;
         let mut platter = self.platter.borrow_mut();
@@ -123,7 +124,12 @@ impl Disk {
                 platter.apply(&torn_append(records).change);
             }
         }
-        self.owes.replace(false)
+        self.lost.set(self.lost.get() | self.owes.replace(false));
+    }
+
+    /// What a log that is opened now says of acknowledged records.
+    pub fn may_have_lost(&self) -> bool {
+        self.lost.get()
     }
 
     /// Whether a write has failed since the last start.
@@ -136,6 +142,7 @@ impl Disk {
         self.platter.take();
         self.unsynced.take();
         self.owes.set(false);
+        self.lost.set(false);
     }
 
     fn all(&self) -> Content {
@@ -354,6 +361,11 @@ impl Log for DiskLog {
 
     fn sync(&self) -> LocalBoxFuture<'_, io::Result<()>> {
         self.0.durable(None)
+    }
+
+    fn loss_kept(&self) -> io::Result<()> {
+        self.0.disk.lost.set(false);
+        Ok(())
     }
 
     fn bytes(&self) -> u64 {

@@ -94,9 +94,9 @@ impl RowLog {
         let lock = DirectoryLock::acquire(directory)?;
         let (mut mark, found) = Mark::read(directory, options.boot_id.as_deref())?;
         let recovered = recovery::recover(directory, found, progress)?;
-        mark.open()
-            .map_err(|error| Fatal::io("writing to", directory, error))?;
         let recovery = recovered.report(found);
+        mark.open(recovery.acknowledged_may_be_lost)
+            .map_err(|error| Fatal::io("writing to", directory, error))?;
         let memory = Memory::new(
             recovered.purged,
             recovered.last,
@@ -344,6 +344,10 @@ impl Log for RowLog {
             let end = state.extent.end;
             state.mark.close(end)
         })
+    }
+
+    fn loss_kept(&self) -> io::Result<()> {
+        self.shared.state.borrow_mut().mark.loss_kept()
     }
 
     fn bytes(&self) -> u64 {

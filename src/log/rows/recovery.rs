@@ -52,10 +52,7 @@ impl Recovered {
             clean: found.clean.is_some(),
             boot_changed: found.boot_changed,
             cut: self.cut.clone(),
-            acknowledged_may_be_lost: found.boot_changed
-                && found.relaxed
-                && found.clean.is_none()
-                && !self.is_new,
+            acknowledged_may_be_lost: found.acknowledged_may_be_lost(self.is_new),
         }
     }
 }

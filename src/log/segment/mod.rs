@@ -141,17 +141,15 @@ impl SegmentLog {
         for segment in &recovered.segments {
             segment.sync().map_err(writing)?;
         }
-        mark.open().map_err(writing)?;
+        let acknowledged_may_be_lost = found.acknowledged_may_be_lost(is_new);
+        mark.open(acknowledged_may_be_lost).map_err(writing)?;
 
         let recovery = Recovery {
             records: recovered.index.len(),
             clean: found.clean.is_some(),
             boot_changed: found.boot_changed,
             cut: recovered.cut.take(),
-            acknowledged_may_be_lost: found.boot_changed
-                && found.relaxed
-                && found.clean.is_none()
-                && !is_new,
+            acknowledged_may_be_lost,
         };
         let signal = Rc::new(Signal::default());
         let shared = Rc::new(Shared {
@@ -282,6 +280,10 @@ impl Log for SegmentLog {
             self.sync().await?;
             self.shared.state.borrow_mut().mark_closed()
         })
+    }
+
+    fn loss_kept(&self) -> io::Result<()> {
+        self.shared.state.borrow_mut().mark_loss_kept()
     }
 
     fn bytes(&self) -> u64 {

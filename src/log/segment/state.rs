@@ -490,6 +490,10 @@ impl State {
         self.mark.relax()
     }
 
+    pub(super) fn mark_loss_kept(&mut self) -> io::Result<()> {
+        self.mark.loss_kept()
+    }
+
     pub(super) fn mark_closed(&mut self) -> io::Result<()> {
         self.mark.close(self.frame_next)
     }

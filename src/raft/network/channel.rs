@@ -178,12 +178,16 @@ impl Channel {
             if !sealed.unopened.borrow().is_empty() {
                 continue;
             }
-            let (received, mut bytes) = self.stream.receive(vec![0; buffer.len()]).await;
+            let Unopened { mut bytes, .. } = sealed.unopened.take();
+            bytes.resize(buffer.len(), 0);
+            let (received, bytes) = self.stream.receive(bytes).await;
             match received {
                 Ok(count @ 1..) => {
-                    bytes.truncate(count);
-                    let looked_at = 0;
-                    *sealed.unopened.borrow_mut() = Unopened { bytes, looked_at };
+                    *sealed.unopened.borrow_mut() = Unopened {
+                        bytes,
+                        count,
+                        looked_at: 0,
+                    };
                 }
                 ended => return (ended, buffer),
             }
@@ -271,16 +275,17 @@ fn content(connection: &mut Connection, buffer: &mut [u8]) -> io::Result<Option<
     }
 }
 
-/// Bytes that were received and not yet looked at.
+/// Bytes that were received and not yet looked at: the first `count`.
 #[derive(Default)]
 struct Unopened {
     bytes: Vec<u8>,
+    count: usize,
     looked_at: usize,
 }
 
 impl Unopened {
     fn rest(&self) -> &[u8] {
-        &self.bytes[self.looked_at..]
+        &self.bytes[self.looked_at..self.count]
     }
 
     fn is_empty(&self) -> bool {

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -176,14 +177,9 @@ impl Link {
     async fn connect(&self) -> Result<(Channel, Reader), String> {
         let address = &self.target.address;
         let found = net::resolve(&address.host, address.peer_port).await;
-        let mut why = "it has no address".to_string();
-        for address in found.map_err(|error| error.to_string())? {
-            match Stream::connect(address).await {
-                Ok(stream) => return self.introduce(stream).await,
-                Err(error) => why = error.to_string(),
-            }
-        }
-        Err(why)
+        let found = found.map_err(|error| error.to_string())?;
+        let stream = connect_any(&found).await?;
+        self.introduce(stream).await
     }
 
     async fn introduce(&self, stream: Stream) -> Result<(Channel, Reader), String> {
@@ -317,10 +313,52 @@ impl Link {
     }
 }
 
+/// Connects to the first of `addresses` that answers. All but the last get a part of the time: one
+/// that swallows what it is sent must not use up the others'.
+async fn connect_any(addresses: &[SocketAddr]) -> Result<Stream, String> {
+    let Some((last, others)) = addresses.split_last() else {
+        return Err("it has no address".to_string());
+    };
+    let part = Duration::from_millis(PEER_CONNECT_MS) / addresses.len() as u32;
+    for address in others {
+        if let Some(Ok(stream)) = net::within(part, Stream::connect(*address)).await {
+            return Ok(stream);
+        }
+    }
+    let connected = Stream::connect(*last).await;
+    connected.map_err(|error| error.to_string())
+}
+
 /// The answer as a future, whatever became of the request.
 pub(super) async fn answered(requested: Result<Waiting, CallError>) -> Result<Bytes, CallError> {
     match requested?.await {
         Ok(answer) => answer,
         Err(_canceled) => Err(CallError::Unanswered("this node is stopping".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_swallows_everything_leaves_time_for_the_next() {
+        net::run_test(async {
+            let any = "127.0.0.1:0".parse().unwrap();
+            // Its queue of connections is full, and nobody takes any: what comes now is dropped.
+            let full = crate::rt::socket::listen(any, 0).unwrap();
+            let deaf = full.local_addr().unwrap();
+            let patience = Duration::from_millis(50);
+            let mut queued = Vec::new();
+            while let Ok(stream) = std::net::TcpStream::connect_timeout(&deaf, patience) {
+                queued.push(stream);
+            }
+            let listener = net::Listener::bind(any).unwrap();
+            let addresses = [deaf, listener.address().unwrap()];
+            let time = Duration::from_millis(PEER_CONNECT_MS);
+            let connected = net::within(time, connect_any(&addresses)).await;
+            let stream = connected.expect("in time").unwrap();
+            assert_eq!(stream.peer(), Some(addresses[1]));
+        });
     }
 }

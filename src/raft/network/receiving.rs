@@ -1,7 +1,8 @@
 //! A checkpoint on its way in: kept on disk until it is whole, then installed.
 //!
-//! What came is kept when the connection breaks, for whoever sends the same checkpoint next. The
-//! group hears of a checkpoint only once it is whole: a half replaced state must not exist.
+//! What came is kept when the connection breaks, for whoever sends the same checkpoint next, and
+//! forgotten when the disk takes no more of it: it may be what fills the disk. The group hears of a
+//! checkpoint only once it is whole: a half replaced state must not exist.
 //!
 //! ```text
 //! on the disk, for each chunk     length u32 | crc32 u32 | bytes
@@ -152,10 +153,13 @@ impl Receiver {
         let receiver = self.clone();
         async move {
             let (kept, block) = scratch.write(block, offset).await;
-            kept.map_err(|error| format!("a chunk could not be kept: {error}"))?;
             // Meanwhile another sender may have taken over, and sent the same chunk.
             let mut current = receiver.current.borrow_mut();
             let receiving = expected(&mut current, connection, number)?;
+            if let Err(error) = kept {
+                *current = None;
+                return Err(format!("a chunk could not be kept: {error}"));
+            }
             receiving.chunks += 1;
             receiving.scratch_bytes += block.len() as u64;
             receiving.checksum.update(&block[HEADER_BYTES..]);
@@ -214,6 +218,14 @@ impl Receiver {
 
     pub(super) fn forget(&self) {
         self.current.borrow_mut().take();
+    }
+
+    /// Lets what is being received meet a full disk.
+    #[cfg(test)]
+    pub(super) fn fill_disk(&self) {
+        let full = Scratch::full();
+        let mut current = self.current.borrow_mut();
+        current.as_mut().expect("one is being received").scratch = full;
     }
 }
 
