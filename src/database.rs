@@ -172,12 +172,22 @@ fn clear(draft: &Path) -> io::Result<()> {
     }
 }
 
+/// Syncs a directory, and all that is in it.
+fn sync_all(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => sync_all(&entry.path())?,
+            false => fs::File::open(entry.path())?.sync_all()?,
+        }
+    }
+    fs::File::open(directory)?.sync_all()
+}
+
 /// Gives a complete database its name.
 fn publish(draft: &Path, path: &Path) -> io::Result<()> {
     // What fjall leaves to the page cache at its end.
-    for entry in fs::read_dir(draft)? {
-        fs::File::open(entry?.path())?.sync_all()?;
-    }
+    sync_all(draft)?;
     // Over an empty directory, or none.
     fs::rename(draft, path)?;
     let parent = path

@@ -294,8 +294,8 @@ impl State {
             standing: Standing::default(),
             looked_ms: 0,
             next_tag: 0,
-            // Batches come slower than one in a microsecond: a later start begins above.
-            next_number: clock::now_us(),
+            // Far from where any other start began, whatever the clock says.
+            next_number: rand::random::<u64>() >> 1,
             next_delivery: 1,
             position: Position::default(),
             rng: Rng::new(clock::now_us()),
@@ -488,7 +488,7 @@ impl State {
 
     pub(super) fn give_up(&mut self, now_ms: u64) {
         // Looked at, at least this often: times to try again may have come.
-        self.fresh |= !self.queue.is_empty();
+        self.fresh |= !self.queue.is_empty() || !self.foreign.is_empty();
         if self.standing.seat == Seat::Alone {
             return;
         }
