@@ -12,7 +12,7 @@ use futures::Stream;
 
 use crate::error::Fatal;
 use crate::limits::CHECKPOINT_EXPORT_PIECES;
-use crate::rt::cross_thread_waker;
+use crate::rt::Crossing;
 
 use super::load::read;
 use super::meta::CheckpointMeta;
@@ -27,6 +27,7 @@ pub struct Export {
     /// Until the first poll: what to read.
     start: Option<Reading>,
     pipe: Arc<Pipe>,
+    crossing: Crossing,
 }
 
 struct Reading {
@@ -64,6 +65,7 @@ impl Store {
         let export = Export {
             start: Some(start),
             pipe: Arc::default(),
+            crossing: Crossing::default(),
         };
         Some((meta, export))
     }
@@ -73,20 +75,21 @@ impl Stream for Export {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(reading) = self.start.take()
-            && let Err(error) = reading.spawn(self.pipe.clone())
+        let this = &mut *self;
+        if let Some(reading) = this.start.take()
+            && let Err(error) = reading.spawn(this.pipe.clone())
         {
-            self.pipe.close(Err(error));
+            this.pipe.close(Err(error));
         }
-        let mut state = self.pipe.lock();
+        let mut state = this.pipe.lock();
         if let Some(piece) = state.pieces.pop_front() {
-            self.pipe.taken.notify_one();
+            this.pipe.taken.notify_one();
             return Poll::Ready(Some(Ok(piece.into())));
         }
         match &mut state.end {
             Some(end) => Poll::Ready(std::mem::replace(end, Ok(())).err().map(Err)),
             None => {
-                state.waiting = Some(cross_thread_waker(context));
+                state.waiting = Some(this.crossing.waker(context));
                 Poll::Pending
             }
         }

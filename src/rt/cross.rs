@@ -1,8 +1,11 @@
 //! Tasks that another thread wakes.
 //!
-//! glommio keeps such a wake for its reactor, which a core that sleeps in its own ring does not visit:
-//! the core's doorbell has to be rung as well.
+//! glommio keeps such a wake for its reactor, which a core that sleeps in its own ring never visits.
+//! So the other thread only leaves a number and rings the core's doorbell; the core's main task wakes
+//! the task.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
@@ -10,47 +13,86 @@ use std::task::{Context, Wake, Waker};
 use super::park::Doorbell;
 use super::ring::Ring;
 
-struct Ringing {
-    waker: Waker,
+#[derive(Default)]
+struct Tasks {
+    waiting: BTreeMap<u64, Waker>,
+    next_number: u64,
+}
+
+thread_local! {
+    static TASKS: RefCell<Tasks> = RefCell::default();
+}
+
+/// What another thread holds.
+struct Call {
+    number: u64,
     doorbell: Doorbell,
 }
 
-impl Wake for Ringing {
+impl Wake for Call {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.waker.wake_by_ref();
-        self.doorbell.call();
+        self.doorbell.call(self.number);
     }
 }
 
-/// What to give another thread that is to wake this task.
-pub fn cross_thread_waker(context: &Context<'_>) -> Waker {
-    let waker = context.waker().clone();
-    match Ring::current() {
-        Some(ring) => Waker::from(Arc::new(Ringing {
-            waker,
-            doorbell: ring.doorbell().clone(),
-        })),
-        // The executor sleeps in its reactor.
-        None => waker,
+/// A task's place among those of its core that other threads wake. Belongs to the task.
+#[derive(Default)]
+pub struct Crossing(Option<(u64, Waker)>);
+
+impl Crossing {
+    /// What to give another thread that is to wake the task which is polled with `context`. Always
+    /// the same one.
+    pub fn waker(&mut self, context: &Context<'_>) -> Waker {
+        let Some(ring) = Ring::current() else {
+            // Without a ring the executor sleeps in its reactor.
+            return context.waker().clone();
+        };
+        let (number, waker) = self.0.get_or_insert_with(|| {
+            let number = TASKS.with_borrow_mut(|tasks| {
+                tasks.next_number += 1;
+                tasks.next_number
+            });
+            let doorbell = ring.doorbell().clone();
+            (number, Waker::from(Arc::new(Call { number, doorbell })))
+        });
+        let task = context.waker().clone();
+        let before = TASKS.with_borrow_mut(|tasks| tasks.waiting.insert(*number, task));
+        drop(before);
+        waker.clone()
+    }
+}
+
+impl Drop for Crossing {
+    fn drop(&mut self) {
+        if let Some((number, _)) = self.0.take() {
+            // A thread that ends has dropped them before.
+            let removed = TASKS.try_with(|tasks| tasks.borrow_mut().waiting.remove(&number));
+            drop(removed);
+        }
+    }
+}
+
+/// Wakes the tasks that other threads called since the last time.
+pub(super) fn wake_called(doorbell: &Doorbell) {
+    for number in doorbell.take_calls() {
+        let waker = TASKS.with_borrow(|tasks| tasks.waiting.get(&number).cloned());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
 /// `future`, which another thread may wake.
 pub async fn cross_thread<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
-    let mut known: Option<(Waker, Waker)> = None;
+    let mut crossing = Crossing::default();
     poll_fn(|context| {
-        let waker = match known.take() {
-            Some((inner, waker)) if inner.will_wake(context.waker()) => waker,
-            _ => cross_thread_waker(context),
-        };
-        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
-        known = Some((context.waker().clone(), waker));
-        polled
+        let waker = crossing.waker(context);
+        future.as_mut().poll(&mut Context::from_waker(&waker))
     })
     .await
 }
@@ -71,7 +113,6 @@ mod tests {
             for _ in 0..20 {
                 let (sender, receiver) = oneshot::channel();
                 let (awake, ended) = oneshot::channel();
-                // glommio has to hear of it, too: a task of its own.
                 crate::rt::spawn(async move {
                     let _ = awake.send(cross_thread(receiver).await);
                 });

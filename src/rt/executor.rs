@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use glommio::timer::Timer;
 use glommio::{LocalExecutor, LocalExecutorBuilder};
 use io_uring::IoUring;
 use pin_project_lite::pin_project;
@@ -165,26 +164,6 @@ pub async fn yield_now() {
         Poll::Pending
     })
     .await;
-}
-
-/// Lets glommio's reactor run: it wakes the tasks that other threads have woken.
-pub(super) async fn visit_reactor() {
-    let mut soon = Duration::from_micros(1);
-    loop {
-        // The reactor's turn comes when no task is ready: this one has to wait for something. A
-        // timer that is due when it is first looked at is no wait.
-        let (mut timer, mut waited) = (Timer::new(soon), false);
-        poll_fn(|context| {
-            let polled = Pin::new(&mut timer).poll(context);
-            waited |= polled.is_pending();
-            polled
-        })
-        .await;
-        if waited {
-            return;
-        }
-        soon *= 2;
-    }
 }
 
 /// Waits. Late by a turn of the main task.

@@ -5,8 +5,7 @@
 //! request. The core's main task ends its turns there ([`Ring::rest`]): the executor's other tasks
 //! run, timers fire ([`timer`]), and when nothing is left the thread sleeps in our ring, where the
 //! kernel and other cores' doorbells ([`park`]) wake it. glommio's own reactor, at whose rings a sleep
-//! and a wake cost some fifteen system calls, never sleeps; it is visited ten times a second and when
-//! another thread woke a task ([`cross_thread`]).
+//! and a wake cost some fifteen system calls, does not run at all.
 //!
 //! Invariants
 //! - `glommio::` is named here and in `raft/runtime` alone.
@@ -36,7 +35,7 @@ pub mod sim;
 pub mod socket;
 pub mod timer;
 
-pub use cross::{cross_thread, cross_thread_waker};
+pub use cross::{Crossing, cross_thread};
 pub use executor::{Placement, Settings, counted, sleep, spawn, yield_now};
 pub use park::{Doorbell, Parker};
 pub use ring::{Completion, Ring};

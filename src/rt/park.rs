@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How other threads wake a core.
 #[derive(Clone)]
@@ -14,7 +14,8 @@ pub struct Doorbell(Arc<Bell>);
 struct Bell {
     eventfd: OwnedFd,
     parked: AtomicBool,
-    /// Another thread woke a task of the core: glommio keeps that for its reactor.
+    /// Tasks of the core that other threads called, and whether there are any.
+    calls: Mutex<Vec<u64>>,
     called: AtomicBool,
 }
 
@@ -33,6 +34,7 @@ impl Doorbell {
         Ok(Doorbell(Arc::new(Bell {
             eventfd,
             parked: AtomicBool::new(false),
+            calls: Mutex::default(),
             called: AtomicBool::new(false),
         })))
     }
@@ -50,20 +52,30 @@ impl Doorbell {
         }
     }
 
-    /// As [`Doorbell::ring`], behind the wake of one of the core's tasks by another thread.
-    pub(super) fn call(&self) {
+    /// Asks the core to wake one of its tasks, by its number.
+    pub(super) fn call(&self, number: u64) {
+        self.calls().push(number);
         self.0.called.store(true, Ordering::Release);
         self.ring();
     }
 
-    /// Whether another thread has called.
+    // Nothing panics while it holds the lock.
+    fn calls(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there are calls.
     pub(super) fn is_called(&self) -> bool {
         self.0.called.load(Ordering::Relaxed)
     }
 
-    /// Whether another thread called since the last look.
-    pub(super) fn take_called(&self) -> bool {
-        self.is_called() && self.0.called.swap(false, Ordering::Acquire)
+    /// The calls since the last time.
+    pub(super) fn take_calls(&self) -> Vec<u64> {
+        if !self.is_called() {
+            return Vec::new();
+        }
+        self.0.called.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *self.calls())
     }
 }
 

@@ -14,14 +14,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::{BUFFERS, Buffers, GROUP};
 use super::park::{Doorbell, Parker};
-use super::{executor, timer};
+use super::{cross, executor, timer};
 
 /// Submissions that one turn can queue before it must enter the kernel.
 const SUBMISSIONS: u32 = 1024;
@@ -32,8 +32,8 @@ const COMPLETIONS: u32 = 8192;
 /// `IORING_ENTER_GETEVENTS`: run deferred task work and post its completions.
 const GETEVENTS: u32 = 1;
 
-/// Longest sleep: whatever woke a task in a way that this core does not hear of waits no longer.
-const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// Longest sleep where the main task has nothing to look after.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Rounds of the executor's other tasks before a turn ends, at most: they wake each other, and what
 /// they begin is submitted together.
@@ -86,8 +86,6 @@ struct Inner {
     parker: Parker,
     /// The kernel watches the core's doorbell.
     bell_watched: Cell<bool>,
-    /// When the reactor of glommio was visited.
-    visited: Cell<Instant>,
 }
 
 /// Operations under way that are futures, by place.
@@ -141,7 +139,6 @@ impl Ring {
             operations: RefCell::default(),
             parker,
             bell_watched: Cell::new(false),
-            visited: Cell::new(Instant::now()),
         }));
         CURRENT.with(|current| *current.borrow_mut() = Some(ring.clone()));
         Ok(ring)
@@ -183,12 +180,7 @@ impl Ring {
         has_work: impl FnOnce() -> bool,
     ) -> io::Result<bool> {
         let parker = &self.0.parker;
-        let now = Instant::now();
-        let is_called = parker.doorbell().take_called();
-        if is_called || now.duration_since(self.0.visited.get()) >= SLEEP_MAX {
-            self.0.visited.set(now);
-            executor::visit_reactor().await;
-        }
+        cross::wake_called(parker.doorbell());
         timer::fire();
         let mut is_idle = false;
         for _ in 0..ROUNDS_MAX {
@@ -203,8 +195,7 @@ impl Ring {
         if is_idle && !busy && !parker.is_notified() {
             parker.arm();
             if !has_work() && !parker.doorbell().is_called() {
-                let due = timer::until_next().unwrap_or(SLEEP_MAX);
-                sleep = Some(due.min(longest).min(SLEEP_MAX));
+                sleep = Some(timer::until_next().map_or(longest, |due| due.min(longest)));
             }
         }
         let entered = self.enter(completions, sleep);
