@@ -20,7 +20,7 @@ fn say(plan: &Plan) -> String {
 }
 
 /// The plan of a seed, narrowed as the environment asks: `QUORATE_SIM_FAULTS=Crash,Kill`,
-/// `QUORATE_SIM_DURABILITY=low`.
+/// `QUORATE_SIM_DURABILITY=low`, `QUORATE_SIM_LEASE=1`.
 fn plan(seed: u64) -> Plan {
     let mut plan = Plan::of(seed);
     if let Ok(names) = std::env::var("QUORATE_SIM_FAULTS") {
@@ -32,6 +32,7 @@ fn plan(seed: u64) -> Plan {
         let found = levels.into_iter().find(|one| *one == level);
         plan.setup.durability = found.expect("a level");
     }
+    plan.setup.reads_by_lease = std::env::var_os("QUORATE_SIM_LEASE").is_some();
     plan
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::GroupOptions;
 use super::retention::Retention;
+use crate::raft::network::Answered;
 use crate::raft::types::LogId;
 
 /// Shared by a group's handle, its background task and whoever answers its peers.
@@ -32,6 +33,11 @@ pub(super) struct Conduct {
     changing: Cell<bool>,
     /// Set while leadership is handed over: nothing is proposed.
     pub handing_over: Cell<bool>,
+    /// What the others answered to this member as their leader.
+    pub answered: Answered,
+    /// The last term in which this member, as its leader, asked another one to take over. That one
+    /// may be elected whenever it hears of it, whatever quorum has promised to wait.
+    pub gave_up_lease_in: Cell<u64>,
 }
 
 impl Conduct {
@@ -48,6 +54,8 @@ impl Conduct {
             retention: Retention::default(),
             changing: Cell::new(false),
             handing_over: Cell::new(false),
+            answered: Answered::default(),
+            gave_up_lease_in: Cell::new(0),
         })
     }
 

@@ -1,5 +1,6 @@
 //! What a read has to wait for.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use openraft::AsyncRuntime;
@@ -31,7 +32,8 @@ impl Group {
     }
 
     /// [`read_index`](Group::read_index) without the round, where a quorum has answered recently
-    /// enough that no other leader can have been elected since.
+    /// enough that no other leader can have been elected since. With the round for the rest of a term
+    /// in which this node has asked another one to take over.
     ///
     /// That holds as long as no clock of the cluster runs away from the others', by more than the
     /// time between the leader's sending and a follower's receiving: for those who trust theirs.
@@ -42,6 +44,8 @@ impl Group {
     pub async fn read_lease(&self) -> Result<u64, Unavailable> {
         match self.index_alone() {
             Some(index) => Ok(index),
+            None if self.has_asked_for_a_successor() => self.linearize(ReadPolicy::ReadIndex).await,
+            None if !self.holds_lease() => Err(Unavailable::NoLeader),
             None => self.linearize(ReadPolicy::LeaseRead).await,
         }
     }
@@ -67,6 +71,23 @@ impl Group {
         };
         let behind = Unavailable::Busy("this node has not caught up in time");
         self.watch_until(deadline, applied).await?.ok_or(behind)
+    }
+
+    /// Whether a quorum has promised, to this node, to grant nobody else a vote yet.
+    fn holds_lease(&self) -> bool {
+        let server = self.raft.server_metrics();
+        let server = server.borrow_watched();
+        let promised = |voter: &&u64| {
+            **voter == server.id || self.conduct.is_recent(self.conduct.answered.at(**voter))
+        };
+        let configs = server.membership_config.get_joint_config();
+        let is_quorum =
+            |voters: &BTreeSet<u64>| voters.iter().filter(promised).count() > voters.len() / 2;
+        !configs.is_empty() && configs.iter().all(is_quorum)
+    }
+
+    fn has_asked_for_a_successor(&self) -> bool {
+        self.conduct.gave_up_lease_in.get() == self.standing().term
     }
 
     async fn linearize(&self, policy: ReadPolicy) -> Result<u64, Unavailable> {

@@ -78,6 +78,7 @@ impl Group {
         let network = Network {
             peers,
             addresses: addresses.clone(),
+            answered: conduct.answered.clone(),
         };
         let raft = Raft::new(options.node_id, config, network, store, machine).await;
         let raft = raft.map_err(|fatal| match fatal {

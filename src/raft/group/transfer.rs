@@ -47,6 +47,7 @@ impl Group {
             let why = format!("node {to} does not keep up with the log");
             return Err(ChangeError::Late(why));
         }
+        self.conduct.gave_up_lease_in.set(self.standing().term);
         let triggered = self.raft.trigger().transfer_leader(to).await;
         triggered.map_err(|fatal| self.explain(&fatal))?;
         let me = *self.raft.node_id();

@@ -25,6 +25,7 @@
 //! (`discovery/`), and noticing that certificates were renewed (a node reads them at its start).
 
 mod addresses;
+mod answered;
 mod channel;
 mod connection;
 mod counters;
@@ -104,6 +105,7 @@ pub trait PeerHandler {
 }
 
 pub(super) use addresses::Addresses;
+pub(super) use answered::Answered;
 
 /// A checkpoint with its content, on its way to a peer.
 pub(super) type Checkpoint = Snapshot<LeaderId, u64, BasicNode, Chunks>;
@@ -207,6 +209,7 @@ impl Peers for NoPeers {
 pub(super) struct Network {
     pub peers: Rc<dyn Peers>,
     pub addresses: Addresses,
+    pub answered: Answered,
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -216,6 +219,7 @@ impl RaftNetworkFactory<Types> for Network {
         Client {
             peers: self.peers.clone(),
             addresses: self.addresses.clone(),
+            answered: self.answered.clone(),
             first: Peer {
                 id: target,
                 address: node.addr.clone(),
@@ -231,6 +235,7 @@ type Appended<'s> = BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Typ
 pub(super) struct Client {
     peers: Rc<dyn Peers>,
     addresses: Addresses,
+    answered: Answered,
     /// The peer where it was when this client was made.
     first: Peer,
 }
@@ -272,7 +277,7 @@ impl RaftNetworkV2<Types> for Client {
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + Unpin + 'static,
     {
-        let pipeline = Pipeline::new(self.peers.clone(), self.to(), input);
+        let pipeline = Pipeline::new(self.peers.clone(), self.to(), self.answered.clone(), input);
         Box::pin(async { Ok(pipeline.boxed_local()) })
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures::{FutureExt, Stream, StreamExt};
 use openraft::errors::RPCError;
@@ -11,7 +12,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult,
 };
 
-use super::{Answer, Peer, Peers, unreachable};
+use super::{Answer, Answered, Peer, Peers, unreachable};
 use crate::limits::{PEER_APPEND_BYTES_IN_FLIGHT, PEER_APPENDS_IN_FLIGHT};
 use crate::raft::types::{LogId, Types};
 use crate::raft::wire;
@@ -21,6 +22,7 @@ use crate::raft::wire;
 pub(super) struct Pipeline<S> {
     peers: Rc<dyn Peers>,
     to: Peer,
+    answered: Answered,
     /// `None` once it has ended.
     input: Option<S>,
     in_flight: VecDeque<InFlight>,
@@ -30,6 +32,7 @@ pub(super) struct Pipeline<S> {
 }
 
 struct InFlight {
+    sent: Instant,
     previous: Option<LogId>,
     last: Option<LogId>,
     bytes: usize,
@@ -37,11 +40,12 @@ struct InFlight {
 }
 
 impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<S> {
-    pub(super) fn new(peers: Rc<dyn Peers>, to: Peer, input: S) -> Self {
+    pub(super) fn new(peers: Rc<dyn Peers>, to: Peer, answered: Answered, input: S) -> Self {
         let is_heartbeat = input.size_hint() == (1, Some(1));
         Pipeline {
             peers,
             to,
+            answered,
             input: Some(input),
             in_flight: VecDeque::new(),
             bytes_in_flight: 0,
@@ -55,6 +59,7 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<S> {
     }
 
     fn begin(&mut self, request: AppendEntriesRequest<Types>) {
+        let sent = Instant::now();
         let previous = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id);
         let bytes = request.entries.iter().map(wire::entry_bytes).sum();
@@ -64,6 +69,7 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<S> {
         };
         self.bytes_in_flight += bytes;
         self.in_flight.push_back(InFlight {
+            sent,
             previous,
             last: last.or(previous),
             bytes,
@@ -95,14 +101,16 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Stream for Pipeline<
         let Poll::Ready(answer) = first.answer.poll_unpin(context) else {
             return Poll::Pending;
         };
-        let (previous, last, bytes) = (first.previous, first.last, first.bytes);
+        let (sent, previous, last, bytes) = (first.sent, first.previous, first.last, first.bytes);
         this.in_flight.pop_front();
         this.bytes_in_flight -= bytes;
         let result = match answer {
             Ok(answer) => outcome(answer, previous, last),
             Err(error) => Err(unreachable(error)),
         };
-        if !matches!(result, Ok(Ok(_))) {
+        if matches!(result, Ok(Ok(_))) {
+            this.answered.note(this.to.id, sent);
+        } else {
             // What follows was made in the belief that this one would do.
             this.input = None;
             this.in_flight.clear();
