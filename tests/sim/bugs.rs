@@ -59,7 +59,7 @@ fn is_of_a_history(why: &str) -> bool {
 
 #[test]
 fn acknowledging_before_the_commit_is_found() {
-    let faults = [Fault::Crash, Fault::Kill, Fault::Partition];
+    let faults = [Fault::Kill];
     let broken = |seed| Plan {
         bug: Some(Bug::AcknowledgeBeforeCommit),
         ..plan(seed, &faults)

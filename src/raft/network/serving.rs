@@ -328,22 +328,25 @@ pub(super) fn written<T, E: std::fmt::Display>(
     Ok(Bytes::from(out))
 }
 
-/// Whether the entries follow what is here, of the leader that is obeyed.
+/// Whether the entries follow what is here, or was acknowledged, of the leader that is obeyed.
 #[cfg(feature = "sim")]
 fn will_be_accepted(serving: &Serving, request: &AppendEntriesRequest<Types>) -> bool {
     let state = serving.group.state();
     let previous = request.prev_log_id.map(|id| id.index);
     let leader = request.vote.leader_id.node_id;
-    let follows = state.last_index == previous && state.leader == Some(leader);
-    follows && state.term == request.vote.leader_id.term && !request.entries.is_empty()
+    let follows = state.last_index == previous || serving.acknowledged_early.get() == previous;
+    let obeyed = state.leader == Some(leader) && state.term == request.vote.leader_id.term;
+    follows && obeyed && !request.entries.is_empty()
 }
 
 async fn append(serving: Serving, request: AppendEntriesRequest<Types>) -> Result<Bytes, String> {
     let vote = request.vote;
     #[cfg(feature = "sim")]
     if rt::sim::has(rt::sim::Bug::AcknowledgeBeforeCommit) && will_be_accepted(&serving, &request) {
+        let last = request.entries.last().map(|entry| entry.log_id.index);
+        serving.acknowledged_early.set(last);
         rt::spawn(async move {
-            rt::sleep(Duration::from_millis(rt::sim::below(40))).await;
+            rt::sleep(Duration::from_millis(1500)).await;
             drop(serving.group.answer_append(request).await);
         });
         let early = Ok::<_, std::convert::Infallible>(AppendEntriesResponse::Success);
@@ -366,6 +369,14 @@ async fn heartbeat(
     request: AppendEntriesRequest<Types>,
 ) -> Result<Bytes, String> {
     let (vote, previous) = (request.vote, request.prev_log_id);
+    #[cfg(feature = "sim")]
+    if serving.acknowledged_early.get().is_some()
+        && serving.acknowledged_early.get() == previous.map(|id| id.index)
+    {
+        serving.group.hear_leader();
+        let success = Ok::<_, String>(AppendEntriesResponse::Success);
+        return written(success, wire::put_appended);
+    }
     if serving.kept_vote.get() != Some(vote) {
         return append(serving, request).await;
     }

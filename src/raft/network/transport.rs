@@ -72,6 +72,9 @@ pub(super) struct Serving {
     pub handler: Rc<dyn PeerHandler>,
     /// The vote under which an append was answered last: it is on disk.
     pub kept_vote: Rc<Cell<Option<Vote>>>,
+    /// The last entry that [`Bug::AcknowledgeBeforeCommit`](crate::rt::sim::Bug) acknowledged.
+    #[cfg(feature = "sim")]
+    pub acknowledged_early: Rc<Cell<Option<u64>>>,
 }
 
 impl Transport {
@@ -128,6 +131,8 @@ impl Transport {
             group: group.clone(),
             handler,
             kept_vote: Rc::default(),
+            #[cfg(feature = "sim")]
+            acknowledged_early: Rc::default(),
         });
     }
 
