@@ -149,7 +149,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     directive(Name::ClientQueryBufferLimit, "client-query-buffer-limit", "1gb", memory(1 << 20, i64::MAX), Live, "Bytes of one client's unfinished requests at which it is closed."),
     directive(Name::ProtoMaxBulkLen, "proto-max-bulk-len", "512mb", memory(1 << 20, i64::MAX), Only("the decoder's bound is fixed"), "Largest argument."),
     directive(Name::Cores, "cores", "0", int(0, CORES_MAX as i64), Start, "Executors, one shard each; 0 takes every CPU that the process may use."),
-    directive(Name::CoreList, "core-list", "\"\"", CoreList, Start, "CPUs to pin the executors to, in order; empty: all allowed ones, or none where there are fewer cores."),
+    directive(Name::CoreList, "core-list", "\"\"", CoreList, Start, "CPUs to pin the executors to, in order; empty: all allowed, or none for fewer cores."),
     directive(Name::RaftCore, "raft-core", "auto", Word(&["auto", "shared", "dedicated"]), Start, "Whether the Raft tasks have a core of their own; auto: from three cores on."),
     directive(Name::SpinUs, "spin-us", "0", int(0, 1_000_000), Start, "Microseconds that an idle core looks for work before it sleeps."),
     directive(Name::Durability, "durability", "high", Kind::Durability, Live, "What a write waits for: memory, a sync a second, a synced quorum, every voter."),
