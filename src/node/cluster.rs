@@ -36,7 +36,7 @@ const CHANGE: u8 = 5;
 const LOG_END: u8 = 9;
 
 /// Key of the node's id in the meta store.
-const NODE_ID: &str = "node-id";
+pub(super) const NODE_ID: &str = "node-id";
 
 /// Key of whether this node has to catch up with a leader before it votes: one byte, 1 if so.
 const BEHIND: &str = "behind";

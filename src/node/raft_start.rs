@@ -97,6 +97,26 @@ fn open_log(config: &Config, store: &Store) -> Result<(Rc<dyn Log>, bool), Fatal
     Ok((log, recovery.acknowledged_may_be_lost))
 }
 
+/// Refuses a node that has a past and does not know who it was, or whom it voted for: fjall takes a
+/// damaged row of its journal for the torn end of it, and drops all from there on.
+fn check_remembered(
+    meta: &Meta,
+    log: &dyn Log,
+    store: &Store,
+    directory: &Path,
+) -> Result<(), Fatal> {
+    let past = log.last().or(log.purged()).map(|last| last.term);
+    let past = past.max(store.newest().map(|meta| meta.origin.term));
+    let missing = match past {
+        Some(_) if meta.get(cluster::NODE_ID).is_none() => "this node's id",
+        // What a group begins with is logged in term 0, before the first vote.
+        Some(1..) if meta.get(VOTE).is_none() => "the vote",
+        _ => return Ok(()),
+    };
+    let what = format!("{}: {missing} is missing", directory.join("meta").display());
+    Err(Fatal::Corrupt { what })
+}
+
 /// What a node's disk keeps between its starts.
 pub(super) struct Kept {
     pub log: Rc<dyn Log>,
@@ -116,10 +136,12 @@ pub(super) async fn start_raft(
     // Said before anything is opened.
     cluster::own_address(config)?;
     let (log, may_have_lost) = open_log(config, &store)?;
+    let meta = Meta::open(&config.dir().join("meta"))?;
+    check_remembered(&meta, &*log, &store, config.dir())?;
     let kept = Kept {
         log,
         may_have_lost,
-        meta: Rc::new(Meta::open(&config.dir().join("meta"))?),
+        meta: Rc::new(meta),
         store,
         backend: match config.log_backend() {
             LogBackend::Segment => "segment",

@@ -68,8 +68,9 @@ fn refused(directory: &Path) -> Ended {
 fn served(directory: &Path) -> (usize, String) {
     let mut node = Node::start(directory, &ARGS);
     let mut connection = node.connect();
-    let Value::Int(count) = connection.ask("DBSIZE") else {
-        panic!("DBSIZE is no number");
+    let size = connection.ask("DBSIZE");
+    let Value::Int(count) = size else {
+        panic!("DBSIZE is {size:?}:\n{}", node.output());
     };
     for number in 0..count {
         let value = connection.ask(&format!("GET key:{number}"));
@@ -223,6 +224,16 @@ fn a_flip_anywhere_is_harmless_or_refused() {
         assert!(matches!(count, 59 | 60), "{count} keys, {place}: {output}");
     }
     eprintln!("flips: {refusals} refused, {cuts} cut");
+}
+
+/// fjall takes a damaged row for the torn end of its journal: the node's id and its vote are gone.
+#[test]
+fn a_node_that_forgot_who_it_was_is_refused() {
+    let written = written(3, 6, End::Kill);
+    flip(&written.path().join("meta").join("0.jnl"), 60);
+    let output = refused(written.path()).output;
+    let told = output.contains("damaged: ") && output.contains("this node's id is missing");
+    assert!(told, "{output}");
 }
 
 /// A byte that means something: zeros that were never written are left out.
