@@ -20,8 +20,7 @@ fn appends(directory: &Path, count: u64, payload: &Bytes, sync: bool) -> Duratio
     };
     let took = rt::executor::run(&settings, async {
         let doorbell = Doorbell::new().expect("an eventfd is to be had");
-        let parker = Parker::new(doorbell).expect("an eventfd is to be had");
-        let ring = Ring::new(parker).expect("the kernel gives an io_uring");
+        let ring = Ring::new(Parker::new(doorbell)).expect("the kernel gives an io_uring");
         let opened = log::open(directory, Backend::Segment, Options::default(), &mut |_| {});
         let (log, _) = opened.expect("the log opens");
         // The first one since the log was opened also notes on disk what it promises.

@@ -19,8 +19,7 @@ fn settings(name: &str) -> Settings {
 }
 
 fn ring(doorbell: Doorbell) -> Ring {
-    let parker = Parker::new(doorbell).expect("a parker");
-    Ring::new(parker).expect("the kernel gives an io_uring")
+    Ring::new(Parker::new(doorbell)).expect("the kernel gives an io_uring")
 }
 
 /// The next message. Sleeps for it, or looks again and again.

@@ -264,7 +264,7 @@ impl Seat {
         front: F,
     ) -> Result<(), Fatal> {
         let no_ring = |error: std::io::Error| Fatal::Setup(rt::executor::explain(&error));
-        let parker = Parker::new(self.doorbell).map_err(no_ring)?;
+        let parker = Parker::new(self.doorbell);
         let ring = Ring::new(parker.clone()).map_err(no_ring)?;
         let raft = match store {
             None => None,

@@ -91,11 +91,7 @@ impl Running {
             .map(|_| Doorbell::new())
             .collect::<Result<_, _>>()
             .map_err(setup)?;
-        let parkers: Vec<Parker> = doorbells
-            .iter()
-            .map(|doorbell| Parker::new(doorbell.clone()))
-            .collect::<Result<_, _>>()
-            .map_err(setup)?;
+        let parkers: Vec<Parker> = doorbells.iter().cloned().map(Parker::new).collect();
         let kept = Kept {
             log: disks.log,
             may_have_lost: disks.may_have_lost,

@@ -277,7 +277,7 @@ pub fn run_test<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
     use super::park::{Doorbell, Parker};
 
     super::file::run_test(async {
-        let parker = Parker::new(Doorbell::new().expect("a descriptor")).expect("a descriptor");
+        let parker = Parker::new(Doorbell::new().expect("a descriptor"));
         let ring = Ring::new(parker).expect("a ring");
         let value = ring.drive(future).await;
         Ring::forget_current();

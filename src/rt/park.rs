@@ -95,11 +95,9 @@ struct State {
 }
 
 impl Parker {
-    /// # Errors
-    /// None here.
-    pub fn new(doorbell: Doorbell) -> io::Result<Parker> {
+    pub fn new(doorbell: Doorbell) -> Parker {
         let notified = Cell::new(false);
-        Ok(Parker(Rc::new(State { doorbell, notified })))
+        Parker(Rc::new(State { doorbell, notified }))
     }
 
     pub fn doorbell(&self) -> &Doorbell {

@@ -64,14 +64,12 @@ struct State {
 }
 
 impl Parker {
-    /// # Errors
-    /// None.
-    pub fn new(doorbell: Doorbell) -> io::Result<Parker> {
-        Ok(Parker(Rc::new(State {
+    pub fn new(doorbell: Doorbell) -> Parker {
+        Parker(Rc::new(State {
             doorbell,
             notified: Cell::new(false),
             waker: RefCell::new(None),
-        })))
+        }))
     }
 
     pub fn doorbell(&self) -> &Doorbell {
