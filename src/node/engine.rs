@@ -33,6 +33,18 @@ const CAPTURE_BYTES_PER_US: usize = 500;
 /// Stands for no connection: what the node itself wrote (expiry) is answered to nobody.
 pub const NOBODY: u64 = u64::MAX;
 
+/// A write of the node itself, on `core`.
+pub(super) fn nobodys(core: usize) -> Item {
+    Item {
+        client: NOBODY,
+        seq: 0,
+        core: core as u8,
+        read: false,
+        ordered: true,
+        protocol: Protocol::Resp2,
+    }
+}
+
 /// One core's part of the node: dispatches requests, runs its shard, moves messages.
 pub struct Engine {
     pub(super) core: usize,
@@ -205,14 +217,7 @@ impl Engine {
                 begin_commands(&mut self.batch.commands);
                 let id = crate::command::EXPIRE;
                 mutation::write_slices(&mut self.batch.commands, id, slot, db as u8, &[key]);
-                self.batch.local.items.push(Item {
-                    client: NOBODY,
-                    seq: 0,
-                    core: self.core as u8,
-                    read: false,
-                    ordered: true,
-                    protocol: Protocol::Resp2,
-                });
+                self.batch.local.items.push(nobodys(self.core));
             }
         }
         left < EXPIRE_BATCH

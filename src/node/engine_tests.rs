@@ -10,13 +10,12 @@ use crate::command::{by_name, mutation};
 use crate::config::{Config, Name};
 use crate::error::Unavailable;
 use crate::metrics::Counters;
-use crate::resp::Protocol;
 use crate::rt::mesh::mesh;
 use crate::rt::{self, Doorbell, Parker};
-use crate::shard::{Delivery, Item, Local, Part, Shard};
+use crate::shard::{Delivery, Local, Part, Shard};
 use crate::slot::slot_of;
 
-use super::engine::NOBODY;
+use super::engine::nobodys;
 use super::*;
 
 /// Nobody is connected.
@@ -58,14 +57,7 @@ fn sets(keys: std::ops::Range<usize>, value: &[u8]) -> (Local, Vec<u8>) {
         let key = format!("key:{n}");
         let slot = slot_of(key.as_bytes());
         mutation::write_slices(&mut commands, set, slot, 0, &[key.as_bytes(), value]);
-        local.items.push(Item {
-            client: NOBODY,
-            seq: 0,
-            core: 0,
-            read: false,
-            ordered: true,
-            protocol: Protocol::Resp2,
-        });
+        local.items.push(nobodys(0));
     }
     local.bytes = commands.len();
     (local, commands)
@@ -131,7 +123,7 @@ fn what_waited_for_a_checkpoint_makes_room() {
     };
     let run = rt::executor::run(&settings, async move {
         let doorbell = Doorbell::new().unwrap();
-        let parker = Parker::new(doorbell.clone()).unwrap();
+        let parker = Parker::new(doorbell.clone());
         let mut engine = engine(&doorbell);
         let store = Store::open(&dir).unwrap();
         let writer = store.begin(Origin::default()).unwrap();

@@ -96,15 +96,7 @@ impl State {
             answers.push(foreign.answer);
             self.counts.taken += 1;
         }
-        let first_own = answers.len();
-        for item in self.queue.waiting_in(&run) {
-            let name = BatchName {
-                node,
-                number: item.number,
-            };
-            writer.push(name, item.commands());
-            sync |= item.sync;
-        }
+        sync |= self.queue.write(&run, node, &mut writer).0;
         if let Some(slice) = digest {
             let name = BatchName {
                 node: entry::DIGEST_NODE,
@@ -113,11 +105,8 @@ impl State {
             writer.push(name, &[]);
         }
         let payload = writer.seal(now_ms, seed);
-        let ranges = entry::parts(&payload).unwrap_or_default();
-        let own = ranges.into_iter().skip(first_own);
-        for (item, (_, range)) in self.queue.waiting_in(&run).zip(own) {
-            item.sent(payload.clone(), range, Way::Proposed(tag));
-        }
+        self.queue
+            .sent(&run, &payload, answers.len(), Way::Proposed(tag));
         Some((payload, sync, answers))
     }
 }

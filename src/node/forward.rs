@@ -11,7 +11,7 @@ use crate::clock;
 use crate::error::Unavailable;
 use crate::limits::{ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX, FORWARD_AGAIN_MS};
 
-use super::entry::{self, BatchName, EntryWriter};
+use super::entry::{BatchName, EntryWriter};
 use super::queue::{Taker, Way};
 use super::sequencer::{Outgoing, Sequencer, State};
 use super::standing::Seat;
@@ -177,21 +177,10 @@ impl State {
         let (node, term) = (self.node, self.standing.term);
         let call = self.number();
         let mut writer = EntryWriter::new(run.bytes, run.batches);
-        let (mut sync, mut all) = (false, false);
-        for item in self.queue.waiting_in(&run) {
-            let name = BatchName {
-                node,
-                number: item.number,
-            };
-            writer.push(name, item.commands());
-            sync |= item.sync;
-            all |= item.local.all;
-        }
+        let (sync, all) = self.queue.write(&run, node, &mut writer);
         let batches = writer.seal(0, 0);
-        let ranges = entry::parts(&batches).unwrap_or_default();
-        for (item, (_, range)) in self.queue.waiting_in(&run).zip(ranges) {
-            item.sent(batches.clone(), range, Way::Forwarded { call, term });
-        }
+        self.queue
+            .sent(&run, &batches, 0, Way::Forwarded { call, term });
         self.forward = Forwarding::Ready(Forward {
             call,
             leader,

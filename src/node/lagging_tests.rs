@@ -14,14 +14,14 @@ use crate::keyspace::OrderSlice;
 use crate::metrics::Timing;
 use crate::raft::tests::{Lan, MemoryLog, MemoryVotes, start_on};
 use crate::raft::{Applier, Group, GroupOptions, Member};
-use crate::resp::{Args, Protocol, Reply};
+use crate::resp::{Args, Reply};
 use crate::rt::{self, Doorbell, Parker, Placement};
 use crate::shard::{Captured, Host, Item, Shard, ShardMessage};
 use crate::slot::slot_of;
 use crate::value::Digest;
 
 use super::Sequencer;
-use super::engine::NOBODY;
+use super::engine::nobodys;
 use super::entry::HEAD_BYTES;
 use super::message::Submission;
 use super::raft_side::Joint;
@@ -68,7 +68,7 @@ struct Running {
 
 impl Running {
     async fn start(lan: &Rc<Lan>, kept: &Kept) -> Running {
-        let parker = Parker::new(Doorbell::new().unwrap()).unwrap();
+        let parker = Parker::new(Doorbell::new().unwrap());
         let sequencer = Rc::new(Sequencer::new(kept.id, parker));
         // What a crash leaves: the run before still has its files open.
         let left = tempfile::tempdir().unwrap();
@@ -145,14 +145,7 @@ impl Running {
             let arguments = [&[key.as_bytes()], value].concat();
             let slot = slot_of(key.as_bytes());
             mutation::write_slices(&mut submission.commands, id, slot, 0, &arguments);
-            submission.local.items.push(Item {
-                client: NOBODY,
-                seq: 0,
-                core: 0,
-                read: false,
-                ordered: true,
-                protocol: Protocol::Resp2,
-            });
+            submission.local.items.push(nobodys(0));
         }
         self.sequencer.submit(submission);
         until("an entry", || self.sequencer.position().index > before).await;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::shard::Local;
 
-use super::entry::HEAD_BYTES;
+use super::entry::{self, BatchName, EntryWriter, HEAD_BYTES};
 
 /// A batch of one core, or reads of one core.
 pub struct Item {
@@ -162,6 +162,28 @@ impl Queue {
         self.0
             .range_mut(run.places.clone())
             .filter(|item| item.way == Way::Waiting)
+    }
+
+    /// Writes the batches of a run as this `node`'s. Answers whether one is to be synced, and whether
+    /// one is by every voter.
+    pub fn write(&mut self, run: &Run, node: u64, writer: &mut EntryWriter) -> (bool, bool) {
+        let (mut sync, mut all) = (false, false);
+        for item in self.waiting_in(run) {
+            let number = item.number;
+            writer.push(BatchName { node, number }, item.commands());
+            sync |= item.sync;
+            all |= item.local.all;
+        }
+        (sync, all)
+    }
+
+    /// What was written of a run was sent, in `payload` behind `before` other parts.
+    pub fn sent(&mut self, run: &Run, payload: &Bytes, before: usize, way: Way) {
+        let parts = entry::parts(payload).unwrap_or_default();
+        let own = parts.into_iter().skip(before);
+        for (item, (_, range)) in self.waiting_in(run).zip(own) {
+            item.sent(payload.clone(), range, way);
+        }
     }
 
     /// The batches of a call were refused for good: to `refused` with them. Their reads go on in
