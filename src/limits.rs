@@ -80,6 +80,10 @@ pub const LOG_RECENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// for the disk's full speed, small enough that the first in the queue is not held up.
 pub const LOG_FRAME_BYTES_SOFT: usize = 4 * 1024 * 1024;
 
+/// Bytes up to which a frame is that of a client or two, who find the machine idle: see
+/// `rt::file::write_durable`. What comes of load is larger.
+pub const LOG_FRAME_BYTES_SMALL: usize = 512;
+
 /// Bytes above which a log write leaves the executor for the helper thread, and above which write
 /// buffers are given back: only single huge commands get there.
 pub const LOG_FRAME_BYTES_LARGE: usize = 16 * 1024 * 1024;

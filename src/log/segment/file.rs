@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,6 +41,22 @@ pub(super) fn named(name: &str) -> Named {
     }
 }
 
+/// Whether the disk with this device number has no cache to flush, or a write can pass it (FUA).
+/// One that the kernel says nothing about counts as having neither.
+fn disk_syncs_with_write(device: u64) -> bool {
+    let number = format!("{}:{}", libc::major(device), libc::minor(device));
+    // A partition has no queue of its own: its disk lies one above it.
+    let queue = ["queue", "../queue"].map(|queue| format!("/sys/dev/block/{number}/{queue}"));
+    let says = |name: &str, text: &str| {
+        let read = |queue: &String| std::fs::read_to_string(format!("{queue}/{name}")).ok();
+        queue
+            .iter()
+            .find_map(read)
+            .is_some_and(|found| found.trim() == text)
+    };
+    says("fua", "1") || says("write_cache", "write through")
+}
+
 /// An open segment. Shared with the helper threads that read and sync it.
 pub(super) struct SegmentFile {
     pub(super) sequence: u64,
@@ -48,8 +64,9 @@ pub(super) struct SegmentFile {
     pub(super) header: SegmentHeader,
     pub(super) seed: Seed,
     buffered: File,
-    /// The same file with `O_DIRECT|O_DSYNC`; missing where the file system has no direct I/O.
+    /// The same file with `O_DIRECT`; missing where the file system has no direct I/O.
     direct: Option<File>,
+    syncs_with_write: bool,
     bytes: AtomicU64,
 }
 
@@ -60,14 +77,15 @@ impl SegmentFile {
         let direct = OpenOptions::new()
             .read(true)
             .write(true)
-            .custom_flags(libc::O_DIRECT | libc::O_DSYNC)
+            .custom_flags(libc::O_DIRECT)
             .open(&path);
         let direct = match direct {
             Ok(file) => Some(file),
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => None,
             Err(error) => return Err(error),
         };
-        let bytes = AtomicU64::new(buffered.metadata()?.len());
+        let metadata = buffered.metadata()?;
+        let bytes = AtomicU64::new(metadata.len());
         Ok(SegmentFile {
             sequence: header.sequence,
             path,
@@ -75,6 +93,7 @@ impl SegmentFile {
             header,
             buffered,
             direct,
+            syncs_with_write: disk_syncs_with_write(metadata.dev()),
             bytes,
         })
     }
@@ -89,9 +108,15 @@ impl SegmentFile {
         self.bytes().saturating_sub(SEGMENT_HEADER_BYTES)
     }
 
-    /// Descriptor for writes that are on disk when they return; see [`crate::rt::file`].
+    /// Descriptor for writes past the page cache; see [`crate::rt::file`].
     pub(super) fn direct_fd(&self) -> Option<RawFd> {
         self.direct.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Whether the disk makes a write durable as it takes it, so that a sync of it is no command
+    /// of its own.
+    pub(super) fn syncs_with_write(&self) -> bool {
+        self.syncs_with_write
     }
 
     pub(super) fn buffered_fd(&self) -> RawFd {

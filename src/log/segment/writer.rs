@@ -128,11 +128,14 @@ impl Shared {
         let Some(fd) = segment.direct_fd() else {
             return Err(io::Error::other("the segment has no direct descriptor"));
         };
+        let at_once = segment.syncs_with_write() || buffer.len() <= limits::LOG_FRAME_BYTES_SMALL;
         buffer.pad_to(BLOCK_BYTES);
         let bytes = buffer.len();
-        let (written, buffer) = file::write_direct(fd, buffer, offset).await;
-        let mut state = self.state.borrow_mut();
-        state.return_buffer(buffer);
+        let (written, buffer) = match at_once {
+            true => file::write_durable(fd, buffer, offset).await,
+            false => file::write_direct(fd, buffer, offset).await,
+        };
+        self.state.borrow_mut().return_buffer(buffer);
         let written = written?;
         if written != bytes {
             return Err(io::Error::new(
@@ -140,7 +143,12 @@ impl Shared {
                 format!("only {written} of {bytes} bytes were written"),
             ));
         }
+        if !at_once {
+            fault::check(&faults, Access::Sync)?;
+            file::fdatasync(fd).await?;
+        }
         segment.note_end(offset + bytes as u64);
+        let mut state = self.state.borrow_mut();
         state.advance(bytes as u64);
         state.finish_durable();
         Ok(())
