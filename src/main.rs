@@ -67,12 +67,15 @@ fn run(config: Config) -> Result<(), Fatal> {
         ))
     })?;
     let sender = node.sender();
-    std::thread::spawn(move || {
+    let signalled = move || {
         wait_for_signal(&signals);
         tracing::info!("a signal came: stopping");
         // The node has stopped when nobody listens.
         let _ = sender.send(Event::StopAsked);
-    });
+    };
+    let waiting = std::thread::Builder::new().name("signals".into());
+    let waiting = waiting.spawn(signalled);
+    waiting.map_err(|error| Fatal::Setup(format!("no thread to wait for signals: {error}")))?;
     node.wait()?;
     tracing::info!("stopped");
     Ok(())

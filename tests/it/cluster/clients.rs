@@ -57,7 +57,9 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // To `timeout`, which passes it on.
+        // SAFETY: no memory is involved, and a child that was not waited for keeps its id.
+        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
         let _ = self.child.wait();
     }
 }

@@ -217,6 +217,9 @@ fn a_checkpoint_is_sent_no_faster_than_told() {
         (cluster.field(leader, "raft_purged_index") != "0").then_some(())
     });
     cluster.start(node, &["--join", &cluster.address(leader)]);
+    cluster.await_some("it is a learner", |cluster| {
+        (!cluster.field(leader, "raft_learners").is_empty()).then_some(())
+    });
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(cluster.field(leader, "raft_snapshots_sent"), "0");
     let faster = "CONFIG SET checkpoint-send-rate 0";

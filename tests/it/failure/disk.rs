@@ -84,7 +84,7 @@ impl Drop for Mounted {
     }
 }
 
-/// A node that wrote until its disk of 12 MB took no more, how many keys it acknowledged, and what
+/// A node that wrote until its disk took no more, how many keys it acknowledged, and what
 /// it answers to writes since. It goes on reading.
 fn filled(disk: &Mounted, durability: &str) -> (Node, usize, String) {
     let args = [&ARGS[..], &["--durability", durability]].concat();
@@ -92,7 +92,7 @@ fn filled(disk: &Mounted, durability: &str) -> (Node, usize, String) {
     let mut connection = node.connect();
     let (count, refusal) = set_until_refused(&mut connection, 10_000);
     let Some(Value::Error(refusal)) = refusal else {
-        panic!("{durability}: {count} writes of 8 KB on 12 MB, then {refusal:?}");
+        panic!("{durability}: {count} writes of 8 KB, then {refusal:?}");
     };
     assert!(count > 100, "{durability}: only {count} writes: {refusal}");
     // That one had begun; whether it comes back is open.

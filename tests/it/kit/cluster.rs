@@ -183,7 +183,7 @@ impl Cluster {
             all.extend(["--bind", &seat.host, "127.0.0.1"]);
         }
         if seat.cores == 1 {
-            // Each alone would take the first.
+            // Spread over the machine, and in every run alike.
             all.extend(["--core-list", &core]);
         }
         all.extend(self.args.iter().map(String::as_str));

@@ -15,7 +15,8 @@ use super::PEER_OFFSET;
 
 const FIRST: u16 = 10_000;
 const BLOCK_PORTS: u16 = 600;
-const BLOCKS: u16 = 20;
+/// So many that the last ends below the peer ports of the first.
+const BLOCKS: u16 = PEER_OFFSET / BLOCK_PORTS;
 
 /// A block that is this process' as long as it lives: a name in the kernel that only one can have.
 struct Block {
