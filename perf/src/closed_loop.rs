@@ -13,14 +13,12 @@ use hdrhistogram::Histogram;
 use crate::check::{Batch, surprise};
 use crate::latency;
 use crate::server_cpu::Spent;
-use crate::wire::{Event, Wait, Wire};
+use crate::wire::{Event, SLEEP_MAX, Wait, Wire};
 use crate::workload::Workload;
 
 /// No reply at all for this long ends the run: either the server hangs or it answered with fewer
 /// bytes than it should (an error instead of a value).
 const STALL: Duration = Duration::from_secs(10);
-/// Longest sleep without a look at the clock.
-const SLEEP_MAX: Duration = Duration::from_millis(10);
 
 /// How to load.
 pub struct Plan {

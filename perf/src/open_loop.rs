@@ -18,16 +18,13 @@ use crate::check::surprise;
 use crate::latency;
 use crate::random::Random;
 use crate::server_cpu::Spent;
-use crate::wire::{Event, Wait, Wire};
+use crate::wire::{Event, SLEEP_MAX, Wait, Wire};
 use crate::workload::Workload;
 
 /// Requests due and unanswered, over all connections, at which the run counts as overloaded.
 const BACKLOG_MAX: usize = 1_000_000;
 /// How long after the window answers are waited for.
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// Longest sleep without a look at the clock.
-const SLEEP_MAX: Duration = Duration::from_millis(10);
 
 /// How requests are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +176,7 @@ impl<'run> Load<'run> {
         };
         let mut events = std::mem::take(&mut self.events);
         self.wire
-            .turn(&mut events, self.wait.at_most(sleep_max.min(SLEEP_MAX)))
+            .turn(&mut events, self.wait.at_most(sleep_max))
             .map_err(|error| format!("io_uring: {error}"))?;
         if !events.is_empty() {
             let came_ns = self.now_ns();

@@ -31,6 +31,8 @@ const BUFFER_BYTES: usize = 16 * 1024;
 const BUFFERS: u16 = 256;
 const SUBMISSIONS: u32 = 4096;
 const SENT: u64 = 1 << 32;
+/// Longest sleep without a look at the clock.
+pub const SLEEP_MAX: Duration = Duration::from_millis(10);
 
 /// What the thread does while nothing happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +56,10 @@ impl FromStr for Wait {
 }
 
 impl Wait {
-    /// For [`Wire::turn`]: `sleep_max` where there is sleeping at all.
+    /// For [`Wire::turn`]: `sleep_max`, and no more than [`SLEEP_MAX`], where there is sleeping at
+    /// all.
     pub fn at_most(self, sleep_max: Duration) -> Option<Duration> {
-        (self == Self::Sleep).then_some(sleep_max)
+        (self == Self::Sleep).then_some(sleep_max.min(SLEEP_MAX))
     }
 }
 
