@@ -209,7 +209,7 @@ impl<'run> Load<'run> {
             self.replies += batch.requests() as u64;
             let sent = self.sent_at[connection];
             if self.window_begun.is_some_and(|begun| sent >= begun) {
-                latency::record(&mut self.latency, now - sent);
+                latency::record(&mut self.latency, (now - sent).as_nanos() as u64);
             }
             if !self.draining {
                 self.sent_at[connection] = now;

@@ -232,8 +232,7 @@ impl<'run> Load<'run> {
         let to = (from + lane.due_unsent.len()).min(self.workload.len());
         for due_ns in lane.due_unsent.drain(..to - from) {
             if self.window_ns.contains(&due_ns) {
-                self.send_lag
-                    .saturating_record(now_ns.saturating_sub(due_ns).max(1));
+                latency::record(&mut self.send_lag, now_ns.saturating_sub(due_ns));
             }
         }
         lane.unsent = if to == self.workload.len() { 0 } else { to };
@@ -268,8 +267,7 @@ impl<'run> Load<'run> {
             lane.unanswered = (lane.unanswered + 1) % self.workload.len();
             self.backlog -= 1;
             if self.window_ns.contains(&due_ns) {
-                self.latency
-                    .saturating_record(came_ns.saturating_sub(due_ns).max(1));
+                latency::record(&mut self.latency, came_ns.saturating_sub(due_ns));
             }
         }
         if lane.due_unanswered.is_empty() && lane.units > 0 {

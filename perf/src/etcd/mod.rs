@@ -275,7 +275,8 @@ impl Shared {
     fn answered(&self, sent: Instant) {
         self.replies.set(self.replies.get() + 1);
         if self.window_begun.get().is_some_and(|begun| sent >= begun) {
-            latency::record(&mut self.latency.borrow_mut(), sent.elapsed());
+            let latency_ns = sent.elapsed().as_nanos() as u64;
+            latency::record(&mut self.latency.borrow_mut(), latency_ns);
         }
     }
 
