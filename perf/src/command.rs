@@ -176,6 +176,7 @@ fn bulk(value: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat()
 }
 
-fn text_key(prefix: &str, key: u64) -> Vec<u8> {
+/// The name of `key` among those of one type, as redis-benchmark writes it.
+pub fn text_key(prefix: &str, key: u64) -> Vec<u8> {
     format!("{prefix}:{key:012}").into_bytes()
 }

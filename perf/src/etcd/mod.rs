@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::task::{JoinHandle, LocalSet};
 
-use crate::command::value_of;
+use crate::command::{text_key, value_of};
 use crate::latency;
 use crate::random::Random;
 use crate::server_cpu::Spent;
@@ -205,7 +205,9 @@ async fn put_all(
 }
 
 async fn get(endpoint: &mut Endpoint, key: u64, value_bytes: usize) -> Result<(), String> {
-    let request = RangeRequest { key: name_of(key) };
+    let request = RangeRequest {
+        key: text_key("key", key),
+    };
     let answer: RangeResponse = endpoint.call(&request).await?;
     match &answer.kvs[..] {
         [found] if found.key == request.key && found.value == value_of(key, value_bytes) => Ok(()),
@@ -215,13 +217,9 @@ async fn get(endpoint: &mut Endpoint, key: u64, value_bytes: usize) -> Result<()
 
 fn put_request(key: u64, value_bytes: usize) -> PutRequest {
     PutRequest {
-        key: name_of(key),
+        key: text_key("key", key),
         value: value_of(key, value_bytes),
     }
-}
-
-fn name_of(key: u64) -> Vec<u8> {
-    format!("key:{key:012}").into_bytes()
 }
 
 fn check_revision(answer: &PutResponse) -> Result<(), String> {
