@@ -120,20 +120,16 @@ fn closed(mut options: Options) -> Result<(), String> {
     };
     options.finish()?;
     let outcome = closed_loop::run(&plan, &Workload::random(&shape))?;
-    let seconds = outcome.window.as_secs_f64();
-    // What counts: a batch's `WAIT` does not.
-    let replies = outcome.replies / batch as u64 * pipeline as u64;
-    println!(
-        "{{\"replies\": {replies}, \"seconds\": {seconds:.6}, \"rps\": {:.1}, \"client_idle_share\": {}, {}, {}}}",
-        replies as f64 / seconds,
-        number_or_null(outcome.idle_share, 4),
-        latency::json("latency", &outcome.latency),
-        cpu_fields(
-            outcome.server_cpu_ns,
-            outcome.client_cpu_ns,
-            replies,
-            outcome.window
-        ),
+    let idle_share = number_or_null(outcome.idle_share, 4);
+    report(
+        // What counts: a batch's `WAIT` does not.
+        outcome.replies / batch as u64 * pipeline as u64,
+        outcome.window,
+        (outcome.server_cpu_ns, outcome.client_cpu_ns),
+        &[
+            format!("\"client_idle_share\": {idle_share}"),
+            latency::json("latency", &outcome.latency),
+        ],
     );
     Ok(())
 }
@@ -171,19 +167,15 @@ fn open(mut options: Options) -> Result<(), String> {
     }
     options.finish()?;
     let outcome = open_loop::run(&plan, &Workload::random(&shape))?;
-    let replies = outcome.latency.len();
-    println!(
-        "{{\"replies\": {replies}, \"rate\": {:.1}, \"rps\": {:.1}, {}, {}, {}}}",
-        plan.rate,
-        replies as f64 / outcome.window.as_secs_f64(),
-        latency::json("latency", &outcome.latency),
-        latency::json("send_lag", &outcome.send_lag),
-        cpu_fields(
-            outcome.server_cpu_ns,
-            outcome.client_cpu_ns,
-            replies,
-            outcome.window
-        ),
+    report(
+        outcome.latency.len(),
+        outcome.window,
+        (outcome.server_cpu_ns, outcome.client_cpu_ns),
+        &[
+            format!("\"rate\": {:.1}", plan.rate),
+            latency::json("latency", &outcome.latency),
+            latency::json("send_lag", &outcome.send_lag),
+        ],
     );
     Ok(())
 }
@@ -203,17 +195,11 @@ fn etcd_load(mut options: Options) -> Result<(), String> {
     };
     options.finish()?;
     let outcome = etcd::run(&plan)?;
-    let replies = outcome.replies;
-    println!(
-        "{{\"replies\": {replies}, \"rps\": {:.1}, {}, {}}}",
-        replies as f64 / outcome.window.as_secs_f64(),
-        latency::json("latency", &outcome.latency),
-        cpu_fields(
-            outcome.server_cpu_ns,
-            outcome.client_cpu_ns,
-            replies,
-            outcome.window
-        ),
+    report(
+        outcome.replies,
+        outcome.window,
+        (outcome.server_cpu_ns, outcome.client_cpu_ns),
+        &[latency::json("latency", &outcome.latency)],
     );
     Ok(())
 }
@@ -265,18 +251,22 @@ fn number_or_null(number: Option<f64>, digits: usize) -> String {
     number.map_or("null".to_owned(), |number| format!("{number:.digits$}"))
 }
 
-fn cpu_fields(
-    server_cpu_ns: Option<u64>,
-    client_cpu_ns: u64,
+/// Prints what a window showed: what every load counts, and the fields of its `own`.
+fn report(
     replies: u64,
     window: Duration,
-) -> String {
+    (server_cpu_ns, client_cpu_ns): (Option<u64>, u64),
+    own: &[String],
+) {
+    let seconds = window.as_secs_f64();
     let per_reply = |ns: u64| ns as f64 / replies.max(1) as f64;
     let share = |ns: u64| ns as f64 / window.as_nanos() as f64;
-    format!(
-        "\"server_cpu_ns_per_reply\": {}, \"server_cpu_share\": {}, \"client_cpu_ns_per_reply\": {:.1}",
+    println!(
+        "{{\"replies\": {replies}, \"seconds\": {seconds:.6}, \"rps\": {:.1}, {}, \"server_cpu_ns_per_reply\": {}, \"server_cpu_share\": {}, \"client_cpu_ns_per_reply\": {:.1}}}",
+        replies as f64 / seconds,
+        own.join(", "),
         number_or_null(server_cpu_ns.map(per_reply), 1),
         number_or_null(server_cpu_ns.map(share), 4),
         per_reply(client_cpu_ns),
-    )
+    );
 }
