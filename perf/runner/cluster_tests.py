@@ -5,6 +5,7 @@ import json
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from . import cells, cluster_cells, cluster_record, clusters, machine, resp, servers
 from .cluster_session import ClusterSession
@@ -158,8 +159,23 @@ class Starting(unittest.TestCase):
             servers.wait_for([server], interrupt, "x")
         self.assertEqual(server.ended, 1)
 
-    def test_a_disk_takes_time_to_sync(self):
-        self.assertGreater(machine.sync_us("."), 0)
+    def test_a_sync_is_timed_from_its_write_and_the_median_counts(self):
+        now, written = [0.0], []
+        took_us = iter((900, 200, 300))
+
+        def pwrite(file, content, offset):
+            written.append((file, len(content), offset))
+            now[0] += 10e-6
+
+        def fdatasync(file):
+            self.assertEqual(written.pop(), (file, machine.SYNC_BYTES, 0))
+            now[0] += next(took_us) * 1e-6
+
+        disk = mock.patch.multiple(machine.os, pwrite=pwrite, fdatasync=fdatasync)
+        clock = mock.patch.object(machine.time, "perf_counter", lambda: now[0])
+        with tempfile.TemporaryDirectory() as directory, disk, clock:
+            self.assertAlmostEqual(machine.sync_us(directory, times=3), 310)
+        self.assertEqual(next(took_us, None), None)
 
 
 class Leaders(unittest.TestCase):

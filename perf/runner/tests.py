@@ -88,8 +88,8 @@ class Ratios(unittest.TestCase):
 
 class CpuTime(unittest.TestCase):
     def test_own_cpu_time_grows_with_work(self):
-        before, until = machine.process_cpu_seconds(os.getpid()), time.monotonic() + 0.05
-        while time.monotonic() < until:
+        before, until = machine.process_cpu_seconds(os.getpid()), time.process_time() + 0.05
+        while time.process_time() < until:
             pass
         self.assertGreater(machine.process_cpu_seconds(os.getpid()) - before, 0.01)
 

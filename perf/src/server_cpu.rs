@@ -128,10 +128,9 @@ mod tests {
         let pids = [std::process::id()];
         let before = CpuTime::read(&pids).unwrap();
         let started = std::time::Instant::now();
-        while started.elapsed().as_millis() < 50 {
-            std::hint::spin_loop();
+        // However long a busy machine takes to let this thread have 10 ms of a core.
+        while CpuTime::read(&pids).unwrap().since(&before) < 10_000_000 {
+            assert!(started.elapsed().as_secs() < 60, "no time of its own");
         }
-        let spent = CpuTime::read(&pids).unwrap().since(&before);
-        assert!(spent > 10_000_000, "{spent} ns");
     }
 }
