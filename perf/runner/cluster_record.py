@@ -1,17 +1,15 @@
 """The record of clusters: what was reached of the goals first, then each cell with all its lanes."""
 
-import json
 import statistics
 
 from .cluster_cells import LIGHT, REDIS, REDIS_SET_THEN, REDISRAFT
-from .record import failures, number, percent, row, table_head
+from .record import failures, kept, number, percent, row, table_head, write_both
 
 UNITS = {"rps": "requests/s", "latency_us/p50": "p50", "latency_us/p99": "p99"}
 
 
 def write(directory, name, facts, session):
-    """Writes `name`.md and `name`.json; returns the path of the first."""
-    (directory / f"{name}.md").write_text(markdown(name, facts, session))
+    """Writes the record of clusters; returns the path of what is to be read."""
     raw = {
         "facts": facts,
         "started": session.started_lines,
@@ -21,16 +19,13 @@ def write(directory, name, facts, session):
                 "cell": result.cell.label,
                 "lanes": [vars(lane) for lane in result.cell.lanes],
                 "goals": [vars(goal) for goal in result.cell.goals],
-                "runs": result.runs,
-                "failures": result.failures,
-                "memory_ns": result.memory_ns,
                 "sync_us": result.sync_us,
+                **kept(result),
             }
             for result in session.results
         ],
     }
-    (directory / f"{name}.json").write_text(json.dumps(raw, indent=1) + "\n")
-    return directory / f"{name}.md"
+    return write_both(directory, name, markdown(name, facts, session), raw)
 
 
 def markdown(name, facts, session):

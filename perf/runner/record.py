@@ -12,9 +12,7 @@ SECTIONS = (
 
 
 def write(directory, name, facts, session, base):
-    """Writes `name`.md and `name`.json; returns the path of the first."""
-    text = markdown(name, facts, session, base)
-    (directory / f"{name}.md").write_text(text)
+    """Writes the record of servers; returns the path of what is to be read."""
     raw = {
         "facts": facts,
         "started": session.started_lines,
@@ -25,15 +23,29 @@ def write(directory, name, facts, session, base):
                 "command": result.cell.command,
                 "durability": result.cell.durability,
                 "target": result.cell.target,
-                "runs": result.runs,
-                "failures": result.failures,
-                "memory_ns": result.memory_ns,
+                **kept(result),
             }
             for result in session.results
         ],
     }
+    return write_both(directory, name, markdown(name, facts, session, base), raw)
+
+
+def kept(result):
+    """What the JSON keeps of every cell: each single run, and what went with it."""
+    return {
+        "runs": result.runs,
+        "failures": result.failures,
+        "memory_ns": result.memory_ns,
+    }
+
+
+def write_both(directory, name, text, raw):
+    """Writes `text` to `name`.md and `raw` to `name`.json; returns the path of the first."""
+    path = directory / f"{name}.md"
+    path.write_text(text)
     (directory / f"{name}.json").write_text(json.dumps(raw, indent=1) + "\n")
-    return directory / f"{name}.md"
+    return path
 
 
 def markdown(name, facts, session, base):

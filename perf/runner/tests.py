@@ -1,8 +1,11 @@
 """Tests of the runner's own arithmetic: `python3 -m unittest runner.tests` in perf/."""
 
+import json
 import os
+import tempfile
 import time
 import unittest
+from pathlib import Path
 
 from . import cells, loads, machine, record
 from .cluster_tests import (  # noqa: F401
@@ -79,6 +82,17 @@ class Ratios(unittest.TestCase):
         self.assertIn("Not reached: get-server-bound,P=1.", text)
         self.assertIn("quorate: the server sent -ERR", text)
 
+    def test_what_is_written_is_read_and_computed_with(self):
+        session = Session(None, [])
+        session.results = [self.result([run(110)], [run(100)])]
+        with tempfile.TemporaryDirectory() as directory:
+            path = record.write(Path(directory), "x", {"cpu": "?"}, session, "redis")
+            text, raw = path.read_text(), json.loads(path.with_suffix(".json").read_text())
+        self.assertIn("| get-server-bound,P=1 | quorate | 1.10", text)
+        self.assertEqual((raw["base"], raw["facts"]), ("redis", {"cpu": "?"}))
+        (kept,) = raw["cells"]
+        self.assertEqual((kept["cell"], kept["target"]), ("get-server-bound,P=1", 1.2))
+        self.assertEqual(kept["runs"]["quorate"], [run(110)])
 
     def test_a_server_that_never_started_and_a_round_cut_short_are_borne(self):
         result = self.result([], [run(100), run(100)])
