@@ -68,14 +68,22 @@ def latency(subject, quantile, bound, base, base_value=None):
     return Goal(subject, f"latency_us/{quantile}", bound, False, base, base_value)
 
 
+def of_quorate(command, rps, follower_rps, connections=50, pipeline=1, light=True):
+    """quorate-3 under one load, at its leader and through a follower; and under the light one."""
+    shape = (command, connections, pipeline)
+    lanes = [
+        Lane(Q3, Q3, "benchmark", *shape, rps=rps),
+        Lane(FOLLOWER, Q3, "benchmark", *shape, place="follower", rps=follower_rps),
+    ]
+    return lanes + [Lane(LIGHT, Q3, "closed", *shape)] if light else lanes
+
+
 def set_cells():
     return [
         ClusterCell(
             "cluster-set-c1", 1,
             (
-                Lane(Q3, Q3, "benchmark", "set", 1, rps=1_500),
-                Lane(FOLLOWER, Q3, "benchmark", "set", 1, place="follower", rps=1_300),
-                Lane(LIGHT, Q3, "closed", "set", 1),
+                *of_quorate("set", 1_500, 1_300, connections=1),
                 Lane(ETCD, ETCD, "etcd", "put", 1),
                 Lane(WAIT, WAIT, "closed", "set-wait", 1),
             ),
@@ -88,9 +96,7 @@ def set_cells():
         ClusterCell(
             "cluster-set", 1,
             (
-                Lane(Q3, Q3, "benchmark", "set", rps=30_000),
-                Lane(FOLLOWER, Q3, "benchmark", "set", place="follower", rps=30_000),
-                Lane(LIGHT, Q3, "closed", "set"),
+                *of_quorate("set", 30_000, 30_000),
                 Lane(ETCD, ETCD, "etcd", "put"),
                 Lane(WAIT, WAIT, "closed", "set-wait"),
                 Lane(REDIS, REDIS, "benchmark", "set", rps=100_000),
@@ -104,9 +110,7 @@ def set_cells():
         ClusterCell(
             "cluster-set", 16,
             (
-                Lane(Q3, Q3, "benchmark", "set", pipeline=16, rps=300_000),
-                Lane(FOLLOWER, Q3, "benchmark", "set", pipeline=16, place="follower", rps=300_000),
-                Lane(LIGHT, Q3, "closed", "set", pipeline=16),
+                *of_quorate("set", 300_000, 300_000, pipeline=16),
                 Lane(Q1, Q1, "benchmark", "set", pipeline=16, rps=500_000),
                 Lane(LIGHT_ALONE, Q1, "closed", "set", pipeline=16),
                 Lane(ETCD, ETCD, "etcd", "put"),
@@ -128,17 +132,14 @@ def get_cells():
         ClusterCell(
             "cluster-get-c1", 1,
             (
-                Lane(Q3, Q3, "benchmark", "get", 1, rps=6_000),
-                Lane(FOLLOWER, Q3, "benchmark", "get", 1, place="follower", rps=4_000),
+                *of_quorate("get", 6_000, 4_000, connections=1, light=False),
                 Lane(ETCD, ETCD, "etcd", "get", 1),
             ),
         ),
         ClusterCell(
             "cluster-get", 1,
             (
-                Lane(Q3, Q3, "benchmark", "get", rps=50_000),
-                Lane(FOLLOWER, Q3, "benchmark", "get", place="follower", rps=40_000),
-                Lane(LIGHT, Q3, "closed", "get"),
+                *of_quorate("get", 50_000, 40_000),
                 Lane(ETCD, ETCD, "etcd", "get"),
                 Lane(f"{ETCD} at a follower", ETCD, "etcd", "get", place="follower"),
             ),
@@ -151,11 +152,7 @@ def get_cells():
         ),
         ClusterCell(
             "cluster-get", 16,
-            (
-                Lane(Q3, Q3, "benchmark", "get", pipeline=16, rps=600_000),
-                Lane(FOLLOWER, Q3, "benchmark", "get", pipeline=16, place="follower", rps=500_000),
-                Lane(LIGHT, Q3, "closed", "get", pipeline=16),
-            ),
+            tuple(of_quorate("get", 600_000, 500_000, pipeline=16)),
             (rate(Q3, 5, REDISRAFT, 120_000),),
         ),
     ]
