@@ -1,5 +1,6 @@
 """Tests of what the runner does for clusters; `runner.tests` runs them too."""
 
+import contextlib
 import io
 import json
 import tempfile
@@ -7,8 +8,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from . import cells, cluster_cells, cluster_record, clusters, machine, resp, servers
-from .cluster_session import ClusterSession
+from . import cells, cluster_cells, cluster_record, clusters, machine, main, resp, servers
+from .cluster_session import ClusterSession, ClusterSettings
 from .session import CellResult
 
 RATES = {"quorate-3": 40_000, "etcd-3": 8_000, "redis": 105_000}
@@ -132,11 +133,49 @@ class Resp(unittest.TestCase):
 
 
 class Starting(unittest.TestCase):
-    def test_placement(self):
-        self.assertEqual(clusters.placement_of("0,1,1", 3), ["0", "1", "1"])
-        self.assertEqual(clusters.placement_of("2", 3), ["2", "2", "2"])
-        self.assertEqual(clusters.placement_of("4,5", 1), ["4"])
-        self.assertEqual(clusters.placement_of("none", 1), [clusters.NO_CPU])
+    def test_a_placement_names_a_cpu_for_each_node_or_none(self):
+        self.assertEqual(clusters.placement_of("0,1,1", "0,1"), ["0", "1", "1"])
+        self.assertEqual(clusters.placement_of("4,5,4", "5,4"), ["4", "5", "4"])
+        self.assertEqual(clusters.placement_of("none", "0,1"), [None] * 3)
+        for each in cluster_cells.PLACEMENTS:
+            clusters.placement_of(each, "0,1")
+
+    def test_a_placement_that_pins_nothing_is_refused_before_anything_is_built(self):
+        for placement, why in (
+            ("0,0", "2 CPUs for 3 nodes"),
+            ("0,0,0,0", "4 CPUs for 3 nodes"),
+            ("0,0,1023", "'1023' is none of the CPUs that servers may use (0,0)"),
+            ("", "'' is none of the CPUs"),
+            ("0,a,0", "'a' is none of the CPUs"),
+        ):
+            said = self.refused("--placement", placement, "--load-core", "0")
+            self.assertIn(f"--placement {placement}: ", said)
+            self.assertIn(why, said)
+        self.assertIn("--load-core: there is no CPU 99999", self.refused("--load-core", "99999"))
+
+    def refused(self, *options):
+        said = io.StringIO()
+        building = mock.patch.object(main, "build_generator", self.fail)
+        with contextlib.redirect_stderr(said), building, self.assertRaises(SystemExit):
+            main.main(["--cells", "cluster", "--quorate", "/nonexistent", *options])
+        return " ".join(said.getvalue().split())
+
+    def test_only_a_placement_pins(self):
+        lines = {}
+
+        def launch(program, port, arguments, cores, scratch):
+            lines[len(lines)] = list(map(str, arguments("/tmp/x")))
+            raise OSError("enough")
+
+        for placement in ("1,0,0", "none"):
+            given = ClusterSettings("0,1", placement, "/tmp", 1, ["--more"])
+            with mock.patch.object(servers, "launch", launch), self.assertRaises(OSError):
+                clusters.start_quorate(None, given, 3)
+        self.assertIn("--core-list 1 --cluster-peers", " ".join(lines[0]))
+        self.assertNotIn("--core-list", lines[1])
+        for line in lines.values():
+            self.assertIn("--cores 1 --durability high", " ".join(line))
+            self.assertEqual(line[-1], "--more")
 
     def test_ports_differ(self):
         self.assertEqual(len(set(machine.free_ports(20))), 20)

@@ -129,12 +129,14 @@ def start_quorate(program, settings, nodes):
     """`nodes` nodes, one executor each, pinned as `settings.placement` says where it does."""
     ports = machine.free_ports(2 * nodes)
     members = [f"127.0.0.1:{ports[2 * at]}@{ports[2 * at + 1]}" for at in range(nodes)]
-    cpus = placement_of(settings.placement, nodes)
+    cpus = placement_of(settings.placement, settings.cores)
 
     def arguments(at):
         def line(directory):
             words = ["--port", ports[2 * at], "--peer-port", ports[2 * at + 1], "--dir", directory]
-            words += ["--cores", "1", "--core-list", cpus[at], "--durability", "high"]
+            words += ["--cores", "1", "--durability", "high"]
+            if cpus[at] is not None:
+                words += ["--core-list", cpus[at]]
             if nodes > 1:
                 words += ["--cluster-peers", ",".join(members), "--expect", nodes]
             return words + settings.quorate_arguments
@@ -150,17 +152,22 @@ def start_quorate(program, settings, nodes):
     return cluster
 
 
-def placement_of(placement, nodes):
-    """The CPU of each node's executor. `0,0,1` is that of the leader and of two followers; a node
-    on its own gets the first. For `none` they are named one that does not exist, which leaves them
-    to the scheduler."""
+def placement_of(placement, cores):
+    """The CPU of each node's executor, of those in `cores`. `0,0,1` is that of the leader and of
+    two followers; a node on its own gets the first. `none` is None for each: a node that is given
+    no list and takes fewer cores than there are leaves them to the scheduler."""
     if placement == "none":
-        return [NO_CPU] * nodes
+        return [None] * NODES
     cpus = placement.split(",")
-    return [cpus[at % len(cpus)] for at in range(nodes)]
-
-
-NO_CPU = "1023"
+    for cpu in cpus:
+        # quorate would pin nothing, and the record say otherwise.
+        if cpu not in cores.split(","):
+            raise servers.ServerFailed(
+                f"placement {placement}: '{cpu}' is none of the CPUs that servers may use ({cores})"
+            )
+    if len(cpus) != NODES:
+        raise servers.ServerFailed(f"placement {placement}: {len(cpus)} CPUs for {NODES} nodes")
+    return cpus
 
 
 def start_etcd(program, settings):

@@ -60,6 +60,10 @@ def _load_over(seconds):
     return (sum(busy_and_steal_seconds()) - before) / (time.monotonic() - started)
 
 
+def has_cpu(number):
+    return Path(f"/sys/devices/system/cpu/cpu{number}").exists()
+
+
 def free_port():
     return free_ports(1)[0]
 

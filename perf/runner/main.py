@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import cells, cluster_cells, cluster_record, cluster_session, loads, machine, record
-from . import servers, session
+from . import cells, cluster_cells, cluster_record, cluster_session, clusters, loads, machine
+from . import record, servers, session
 
 PERF = Path(__file__).resolve().parents[1]
 ROOT = PERF.parent
@@ -43,8 +43,8 @@ def parse(arguments):
     add("--patience", type=float, default=60.0, help="seconds to wait for quiet, per cell in all")
     add("--retries", type=int, default=2, help="repeats of a noisy run, while patience lasts")
     add("--placement", default=PLACEMENT,
-        help="cluster cells: CPUs that quorate's nodes are pinned to, the leader's first; "
-        "none: left to the scheduler")
+        help="cluster cells: the CPU that each of quorate's three nodes is pinned to, the "
+        "leader's first, of --server-core and --load-core; none: left to the scheduler")
     add("--http-connections", type=int, default=1,
         help="cluster cells: HTTP/2 connections that calls to etcd share")
     add("--server-core", type=int, default=0)
@@ -67,6 +67,14 @@ def main(arguments):
         parser.error("cells of clusters are measured in a run of their own")
     if not chosen and not of_clusters:
         parser.error(f"no cell matches --cells {options.cells}")
+    for name, core in (("server", options.server_core), ("load", options.load_core)):
+        if not machine.has_cpu(core):
+            parser.error(f"--{name}-core: there is no CPU {core}")
+    if of_clusters:
+        try:
+            clusters.placement_of(options.placement, shared_cores(options))
+        except servers.ServerFailed as failure:
+            parser.error(f"--{failure}")
     names = CLUSTER_PROGRAMS if of_clusters else options.servers.split(",")
     try:
         programs = [program(name, options) for name in names]
@@ -96,7 +104,7 @@ def table_run(options, programs, generator):
 
 def cluster_run(options, programs, generator):
     """Clusters and load share the cores."""
-    cores = f"{options.server_core},{options.load_core}"
+    cores = shared_cores(options)
     shared = cluster_session.ClusterSettings(
         cores, options.placement, options.scratch, options.http_connections,
         options.quorate_args.split(),
@@ -105,6 +113,10 @@ def cluster_run(options, programs, generator):
     return cluster_session.ClusterSession(
         settings(options, generator, cores, "sleep"), shared, by_name
     )
+
+
+def shared_cores(options):
+    return f"{options.server_core},{options.load_core}"
 
 
 def settings(options, generator, load_core, wait):
@@ -120,19 +132,19 @@ def settings(options, generator, load_core, wait):
 
 def report(options, programs, running, arguments, stopped):
     now = datetime.datetime.now()
-    clusters = isinstance(running, cluster_session.ClusterSession)
+    of_clusters = isinstance(running, cluster_session.ClusterSession)
     facts = {"taken": now.isoformat(" ", "seconds"), **machine.describe()}
     facts["quorate commit"] = commit()
     facts.update({f"version of {each.name}": each.version for each in programs})
-    connections = "" if clusters else f"c={options.connections}, "
+    connections = "" if of_clusters else f"c={options.connections}, "
     facts["load"] = (
         f"{connections}{options.keys} random keys, {options.value_bytes}-byte values, "
         f"{options.seconds} s windows, {options.pairs} rounds"
     )
     facts["pinning"] = f"server on core {options.server_core}, load on core {options.load_core}"
-    if clusters:
+    if of_clusters:
         facts["pinning"] = (
-            f"all servers and the load may use cores {options.server_core},{options.load_core}; "
+            f"all servers and the load may use cores {shared_cores(options)}; "
             f"executors of quorate: {options.placement}"
         )
         facts["calls to etcd"] = f"over {options.http_connections} HTTP/2 connection(s)"
@@ -140,17 +152,17 @@ def report(options, programs, running, arguments, stopped):
     if stopped:
         facts["INCOMPLETE"] = stopped
     own_name = "-".join(each.name for each in programs)
-    if clusters:
+    if of_clusters:
         own_name = running.results[0].cell.name.split("-")[0]
     name = f"{now:%Y-%m-%d}-{options.name or own_name}"
     base = programs[0].name
     directory = PERF / "records"
     directory.mkdir(exist_ok=True)
-    if options.no_record and clusters:
+    if options.no_record and of_clusters:
         print(cluster_record.markdown(name, facts, running))
     elif options.no_record:
         print(record.markdown(name, facts, running, base))
-    elif clusters:
+    elif of_clusters:
         print(cluster_record.write(directory, name, facts, running))
     else:
         print(record.write(directory, name, facts, running, base))
