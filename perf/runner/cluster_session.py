@@ -10,6 +10,8 @@ from .cluster_cells import Q3
 from .loads import LoadFailed
 from .session import CellResult, Session
 
+# What a cell, or a cluster, may fail of while the others go on.
+FAILURES = (LoadFailed, OSError, servers.ServerFailed)
 # In flight while keys are loaded: etcd gathers what comes together into one sync.
 PRELOAD_CALLS = 16
 # After loading keys, clusters are left alone so long before their idle CPU time is looked at.
@@ -48,8 +50,7 @@ class ClusterSession(Session):
             for cell in cells:
                 self._cluster_cell(cell)
         finally:
-            for cluster in self.clusters.values():
-                cluster.end()
+            servers.end_all(self.clusters.values())
         return self.results
 
     def _start_cluster(self, name):
@@ -59,19 +60,31 @@ class ClusterSession(Session):
             for at, node in enumerate(cluster.nodes):
                 self.started_lines[f"{name}, node {at}"] = " ".join(map(str, node.command))
             self._preload(cluster)
-        except (LoadFailed, OSError, servers.ServerFailed) as failure:
-            print(f"perf/run: {name}: {failure}", file=sys.stderr)
-            self.missing[name] = str(failure)
+        except FAILURES as failure:
+            self._give_up(name, failure)
+
+    def _give_up(self, name, failure):
+        """Ends a cluster that failed; its lanes fail from here on, and why is returned."""
+        why, cluster = str(failure), self.clusters.get(name)
+        if cluster is not None:
+            if not cluster.alive():
+                why += f" (a node ended: {cluster.log_tail()})"
+            cluster.end()
+            del self.clusters[name]
+        print(f"perf/run: {name}: {why}", file=sys.stderr)
+        self.missing[name] = why
+        return why
 
     def _allow_for_idle_clusters(self):
         """Heartbeats of clusters that wait for their turn are no noise: they are there in each run."""
-        started = [each.target("leader", each.name) for each in self.clusters.values()]
         machine.wait_until_quiet(self.settings.quiet_share, SETTLE_S)
-        began, before = time.monotonic(), [each.cpu_seconds() for each in started]
+        began = time.monotonic()
+        before = {name: each.cpu_seconds() for name, each in self.clusters.items()}
         time.sleep(IDLE_S)
         lasted = time.monotonic() - began
-        for each, cpu in zip(started, before):
-            self.idle_shares[each.name] = round((each.cpu_seconds() - cpu) / lasted, 4)
+        for name, cpu in before.items():
+            spent = self.clusters[name].cpu_seconds() - cpu
+            self.idle_shares[name] = round(spent / lasted, 4)
         limit = self.settings.quiet_share + sum(self.idle_shares.values())
         self.settings = replace(self.settings, quiet_share=limit)
 
@@ -84,9 +97,6 @@ class ClusterSession(Session):
 
     def _cluster_cell(self, cell):
         result = CellResult(cell, {lane.label: [] for lane in cell.lanes})
-        for lane in cell.lanes:
-            if lane.cluster in self.missing:
-                result.failures[lane.label] = self.missing[lane.cluster]
         self.results.append(result)
         self.patience_left_s = self.settings.patience_s
         for _ in range(self.settings.pairs):
@@ -97,15 +107,22 @@ class ClusterSession(Session):
         say(result)
 
     def _lane(self, cell, lane, result):
-        """One run of a lane, repeated while noisy; None when it fails, with the cause kept."""
+        """One run of a lane, repeated while noisy; None when it fails, with the cause kept. Where
+        it was not the load alone that failed, its cluster is ended."""
+        if lane.cluster in self.missing:
+            result.failures.setdefault(lane.label, self.missing[lane.cluster])
         if lane.label in result.failures:
             return None
+        cluster = self.clusters[lane.cluster]
         try:
-            target = self.clusters[lane.cluster].target(lane.place, lane.label)
+            target = cluster.target(lane.place, lane.label)
             run = self._in_quiet(target, lambda: self._lane_load(cell, lane, target))
-            after = self.clusters[lane.cluster].target(lane.place, lane.label)
-        except (LoadFailed, OSError, servers.ServerFailed) as failure:
-            result.failures[lane.label] = str(failure)
+            after = cluster.target(lane.place, lane.label)
+        except FAILURES as failure:
+            why = str(failure)
+            if isinstance(failure, servers.ServerFailed) or not cluster.alive():
+                why = self._give_up(lane.cluster, failure)
+            result.failures[lane.label] = why
             return None
         # What ran against a node in another role than its lane's says nothing of the lane.
         run["leader_changed"] = after.port != target.port

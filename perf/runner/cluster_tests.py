@@ -1,15 +1,12 @@
-"""Tests of what the runner does for clusters; `runner.tests` runs them too."""
+"""Tests of the table, the goals and the record of clusters; `runner.tests` runs them too."""
 
-import contextlib
-import io
 import json
 import tempfile
 import unittest
 from pathlib import Path
-from unittest import mock
 
-from . import cells, cluster_cells, cluster_record, clusters, machine, main, resp, servers
-from .cluster_session import ClusterSession, ClusterSettings
+from . import cells, cluster_cells, cluster_record, clusters
+from .cluster_session import ClusterSession
 from .session import CellResult
 
 RATES = {"quorate-3": 40_000, "etcd-3": 8_000, "redis": 105_000}
@@ -117,132 +114,6 @@ class Record(unittest.TestCase):
         self.assertEqual(len(raw["cells"][1]["runs"]["etcd-3"]), 3)
         # 3 us of 4 are the servers'.
         self.assertIn("| 25 % |", text)
-
-
-class Resp(unittest.TestCase):
-    def parse(self, text):
-        return resp.parse(io.BytesIO(text))
-
-    def test_replies_are_read(self):
-        self.assertEqual(self.parse(b"*3\r\n$2\r\nab\r\n:7\r\n$-1\r\n"), ["ab", 7, None])
-        self.assertEqual(self.parse(b"+OK\r\n"), "OK")
-        with self.assertRaises(resp.Refused):
-            self.parse(b"-ERR no\r\n")
-        with self.assertRaises(ConnectionError):
-            self.parse(b"")
-
-
-class Starting(unittest.TestCase):
-    def test_a_placement_names_a_cpu_for_each_node_or_none(self):
-        self.assertEqual(clusters.placement_of("0,1,1", "0,1"), ["0", "1", "1"])
-        self.assertEqual(clusters.placement_of("4,5,4", "5,4"), ["4", "5", "4"])
-        self.assertEqual(clusters.placement_of("none", "0,1"), [None] * 3)
-        for each in cluster_cells.PLACEMENTS:
-            clusters.placement_of(each, "0,1")
-
-    def test_a_placement_that_pins_nothing_is_refused_before_anything_is_built(self):
-        for placement, why in (
-            ("0,0", "2 CPUs for 3 nodes"),
-            ("0,0,0,0", "4 CPUs for 3 nodes"),
-            ("0,0,1023", "'1023' is none of the CPUs that servers may use (0,0)"),
-            ("", "'' is none of the CPUs"),
-            ("0,a,0", "'a' is none of the CPUs"),
-        ):
-            said = self.refused("--placement", placement, "--load-core", "0")
-            self.assertIn(f"--placement {placement}: ", said)
-            self.assertIn(why, said)
-        self.assertIn("--load-core: there is no CPU 99999", self.refused("--load-core", "99999"))
-
-    def refused(self, *options):
-        said = io.StringIO()
-        building = mock.patch.object(main, "build_generator", self.fail)
-        with contextlib.redirect_stderr(said), building, self.assertRaises(SystemExit):
-            main.main(["--cells", "cluster", "--quorate", "/nonexistent", *options])
-        return " ".join(said.getvalue().split())
-
-    def test_only_a_placement_pins(self):
-        lines = {}
-
-        def launch(program, port, arguments, cores, scratch):
-            lines[len(lines)] = list(map(str, arguments("/tmp/x")))
-            raise OSError("enough")
-
-        for placement in ("1,0,0", "none"):
-            given = ClusterSettings("0,1", placement, "/tmp", 1, ["--more"])
-            with mock.patch.object(servers, "launch", launch), self.assertRaises(OSError):
-                clusters.start_quorate(None, given, 3)
-        self.assertIn("--core-list 1 --cluster-peers", " ".join(lines[0]))
-        self.assertNotIn("--core-list", lines[1])
-        for line in lines.values():
-            self.assertIn("--cores 1 --durability high", " ".join(line))
-            self.assertEqual(line[-1], "--more")
-
-    def test_ports_differ(self):
-        self.assertEqual(len(set(machine.free_ports(20))), 20)
-
-    def test_what_started_is_ended_when_the_wait_is_cut_short(self):
-        class Started:
-            ended = 0
-
-            def alive(self):
-                return True
-
-            def end(self):
-                self.ended += 1
-
-        def interrupt():
-            raise KeyboardInterrupt
-
-        server = Started()
-        with self.assertRaises(KeyboardInterrupt):
-            servers.wait_for([server], interrupt, "x")
-        self.assertEqual(server.ended, 1)
-
-    def test_a_sync_is_timed_from_its_write_and_the_median_counts(self):
-        now, written = [0.0], []
-        took_us = iter((900, 200, 300))
-
-        def pwrite(file, content, offset):
-            written.append((file, len(content), offset))
-            now[0] += 10e-6
-
-        def fdatasync(file):
-            self.assertEqual(written.pop(), (file, machine.SYNC_BYTES, 0))
-            now[0] += next(took_us) * 1e-6
-
-        disk = mock.patch.multiple(machine.os, pwrite=pwrite, fdatasync=fdatasync)
-        clock = mock.patch.object(machine.time, "perf_counter", lambda: now[0])
-        with tempfile.TemporaryDirectory() as directory, disk, clock:
-            self.assertAlmostEqual(machine.sync_us(directory, times=3), 310)
-        self.assertEqual(next(took_us, None), None)
-
-
-class Leaders(unittest.TestCase):
-    """The judgement of `INFO raft`, with the network left out."""
-
-    def quorate(self, *said):
-        class Node:
-            def __init__(self, port):
-                self.port = port
-
-        made = clusters.Quorate("quorate-3", [Node(port) for port in (1, 2, 3)])
-        answers = {port: dict(zip(("raft_leader_address", "raft_voters"), each))
-                   for port, each in zip((1, 2, 3), said)}
-        real, resp.info = resp.info, lambda port, _section: answers[port]
-        self.addCleanup(setattr, resp, "info", real)
-        return made
-
-    def test_a_leader_is_one_that_all_name_among_three_voters(self):
-        two = ("127.0.0.1:2", "1,2,3")
-        cluster = self.quorate(two, two, two)
-        self.assertTrue(cluster.settled())
-        self.assertEqual(cluster._leader(), 1)
-
-    def test_differing_answers_or_a_missing_voter_are_no_leader(self):
-        two, one = ("127.0.0.1:2", "1,2,3"), ("127.0.0.1:1", "1,2,3")
-        self.assertFalse(self.quorate(two, one, two).settled())
-        self.assertFalse(self.quorate(two, two, ("127.0.0.1:2", "1,2")).settled())
-        self.assertFalse(self.quorate(("", "1,2,3"), ("", "1,2,3"), ("", "1,2,3")).settled())
 
 
 if __name__ == "__main__":

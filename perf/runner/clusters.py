@@ -6,7 +6,9 @@ Nothing here has a core to itself: every process may use all of the cores given,
 import json
 import time
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 
 from . import machine, resp, servers
 
@@ -27,14 +29,17 @@ class Target:
         return ",".join(str(node.pid) for node in self.cluster.nodes)
 
     def cpu_seconds(self):
-        return sum(node.cpu_seconds() for node in self.cluster.nodes)
+        return self.cluster.cpu_seconds()
 
-    def alive(self):
-        return all(node.alive() for node in self.cluster.nodes)
 
-    def log_tail(self):
-        dead = [node for node in self.cluster.nodes if not node.alive()]
-        return (dead or self.cluster.nodes)[0].log_tail()
+@contextmanager
+def asking(name):
+    """A node that does not answer, refuses, or leaves out what was asked fails its cluster."""
+    try:
+        yield
+    except (OSError, HTTPException, resp.Refused, LookupError, ValueError) as failure:
+        said = f"{type(failure).__name__}: {failure}"
+        raise servers.ServerFailed(f"{name} does not say who leads: {said}") from failure
 
 
 @dataclass
@@ -45,9 +50,38 @@ class Cluster:
     nodes: list
     speaks_resp: bool = True
 
+    def leader(self):
+        """The index of the node that leads the whole cluster; None while none does.
+
+        Raises `ServerFailed` when a node does not say.
+        """
+        raise NotImplementedError
+
+    def settled(self):
+        """Whether the cluster has its leader; asked while nodes start, when they may not answer."""
+        try:
+            return self.leader() is not None
+        except servers.ServerFailed:
+            return False
+
     def lead(self):
-        """The index of the leading node. Where a leader can be asked to be another, it is asked."""
-        return 0
+        """The index of the leading node, waited for where there is none just then."""
+        deadline = time.monotonic() + LEADS_WITHIN_S
+        while (leader := self.leader()) is None:
+            if time.monotonic() > deadline:
+                raise servers.ServerFailed(f"{self.name} has no leader")
+            time.sleep(0.1)
+        return leader
+
+    def cpu_seconds(self):
+        return sum(node.cpu_seconds() for node in self.nodes)
+
+    def alive(self):
+        return all(node.alive() for node in self.nodes)
+
+    def log_tail(self):
+        dead = [node for node in self.nodes if not node.alive()]
+        return (dead or self.nodes)[0].log_tail()
 
     def target(self, place, name):
         leader = self.lead()
@@ -55,66 +89,63 @@ class Cluster:
         return Target(name, self.nodes[index].port, self)
 
     def end(self):
-        for node in self.nodes:
-            node.end()
+        servers.end_all(self.nodes)
+
+
+class Redis(Cluster):
+    """The first node is the master of the others."""
+
+    def leader(self):
+        """The master, once all replicas take what it writes."""
+        with asking(self.name):
+            lines = resp.info(self.nodes[0].port, "replication")
+        replicas = [lines.get(f"slave{at}", "") for at in range(len(self.nodes) - 1)]
+        return 0 if all("state=online" in each for each in replicas) else None
 
 
 class Quorate(Cluster):
     """Node 0 is made the leader, so that each run has it on the same core."""
 
     def lead(self):
-        deadline = time.monotonic() + LEADS_WITHIN_S
-        while (leader := self._leader()) != 0:
+        deadline, refused = time.monotonic() + LEADS_WITHIN_S, ""
+        while (leader := self.leader()) != 0:
             if time.monotonic() > deadline:
-                raise servers.ServerFailed(f"{self.name}: node 0 does not come to lead")
+                raise servers.ServerFailed(f"{self.name}: node 0 does not come to lead{refused}")
             if leader is not None:
-                self._transfer(leader)
+                refused = self._transfer(leader)
             time.sleep(0.1)
         return 0
 
-    def settled(self):
-        """Whether all nodes name one leader, and all nodes as voters."""
-        try:
-            leader = self._leader()
-        except (OSError, KeyError, resp.Refused):
-            return False
-        return leader is not None
-
-    def _leader(self):
-        """The index of the node that all name as the leader of all of them; None if they differ."""
-        said = [resp.info(node.port, "raft") for node in self.nodes]
-        named = {each["raft_leader_address"] for each in said}
-        whole = all(len(each["raft_voters"].split(",")) == len(self.nodes) for each in said)
+    def leader(self):
+        """The node that all name as the leader, with all nodes as voters; None if they differ."""
+        with asking(self.name):
+            said = [resp.info(node.port, "raft") for node in self.nodes]
+            named = {each["raft_leader_address"] for each in said}
+            voters = [each["raft_voters"].split(",") for each in said]
+        whole = all(len(each) == len(self.nodes) for each in voters)
         ports = [f"127.0.0.1:{node.port}" for node in self.nodes]
         leader = named.pop() if len(named) == 1 else ""
         return ports.index(leader) if whole and leader in ports else None
 
     def _transfer(self, leader):
-        wanted = resp.info(self.nodes[0].port, "raft")["raft_node_id"]
+        """Asks `leader` to make node 0 the leader; returns what is to be said if it never is."""
+        with asking(self.name):
+            wanted = resp.info(self.nodes[0].port, "raft")["raft_node_id"]
         try:
             resp.ask(self.nodes[leader].port, "RAFT", "TRANSFER", wanted)
-        except (OSError, resp.Refused):
-            pass  # Another has come to lead meanwhile; the caller looks again.
+        except (OSError, resp.Refused) as failure:
+            # Another may have come to lead meanwhile: the caller looks again.
+            return f"; TRANSFER was answered: {failure}"
+        return ""
 
 
 class Etcd(Cluster):
     """Led by whom its own election chose."""
 
-    def lead(self):
-        leader = self._leader()
-        if leader is None:
-            raise servers.ServerFailed("etcd has no leader")
-        return leader
-
-    def settled(self):
-        try:
-            return self._leader() is not None
-        except OSError:
-            return False
-
-    def _leader(self):
-        said = [self._status(node.port) for node in self.nodes]
-        members = [each["header"]["member_id"] for each in said]
+    def leader(self):
+        with asking(self.name):
+            said = [self._status(node.port) for node in self.nodes]
+            members = [each["header"]["member_id"] for each in said]
         named = {each.get("leader") for each in said}
         leader = named.pop() if len(named) == 1 else None
         return members.index(leader) if leader in members else None
@@ -123,6 +154,20 @@ class Etcd(Cluster):
         url = f"http://127.0.0.1:{port}/v3/maintenance/status"
         with urllib.request.urlopen(url, data=b"{}", timeout=2) as answer:
             return json.load(answer)
+
+
+def launch_all(program, settings, ports, arguments):
+    """Starts a node for each port, with the line `arguments(index)` gives for its directory. Where
+    one does not start, those before it are ended."""
+    started = []
+    try:
+        for at, port in enumerate(ports):
+            line = arguments(at)
+            started.append(servers.launch(program, port, line, settings.cores, settings.scratch))
+    except BaseException:
+        servers.end_all(started)
+        raise
+    return started
 
 
 def start_quorate(program, settings, nodes):
@@ -143,10 +188,7 @@ def start_quorate(program, settings, nodes):
 
         return line
 
-    started = [
-        servers.launch(program, ports[2 * at], arguments(at), settings.cores, settings.scratch)
-        for at in range(nodes)
-    ]
+    started = launch_all(program, settings, ports[::2], arguments)
     cluster = Quorate(program.name, started)
     servers.wait_for(started, cluster.settled, program.name)
     return cluster
@@ -185,10 +227,7 @@ def start_etcd(program, settings):
             "--initial-cluster", members, "--initial-cluster-state", "new",
         ]
 
-    started = [
-        servers.launch(program, ports[2 * at], arguments(at), settings.cores, settings.scratch)
-        for at in range(NODES)
-    ]
+    started = launch_all(program, settings, ports[::2], arguments)
     cluster = Etcd(program.name, started, speaks_resp=False)
     servers.wait_for(started, cluster.settled, program.name)
     return cluster
@@ -196,22 +235,16 @@ def start_etcd(program, settings):
 
 def start_redis(program, settings, durability, replicas):
     """A master and its replicas, all as `servers.redis_arguments` has it."""
-    started = []
-    for port in machine.free_ports(1 + replicas):
-        master = ["--replicaof", "127.0.0.1", started[0].port] if started else []
+    ports = machine.free_ports(1 + replicas)
 
-        def line(directory, port=port, master=master):
-            return servers.redis_arguments(port, directory, durability) + master
+    def arguments(at):
+        master = ["--replicaof", "127.0.0.1", ports[0]] if at > 0 else []
+        return lambda directory: servers.redis_arguments(ports[at], directory, durability) + master
 
-        started.append(servers.launch(program, port, line, settings.cores, settings.scratch))
-        servers.wait_for(started, lambda port=port: servers.answers(port), program.name)
-
-    def attached():
-        lines = resp.info(started[0].port, "replication")
-        return all("state=online" in lines.get(f"slave{at}", "") for at in range(replicas))
-
-    servers.wait_for(started, attached, program.name)
-    return Cluster(program.name, started)
+    started = launch_all(program, settings, ports, arguments)
+    cluster = Redis(program.name, started)
+    servers.wait_for(started, cluster.settled, program.name)
+    return cluster
 
 
 STARTERS = {

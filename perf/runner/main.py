@@ -89,7 +89,7 @@ def main(arguments):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         running.measure(chosen or of_clusters)
-    except (servers.ServerFailed, KeyboardInterrupt) as cause:
+    except (loads.LoadFailed, OSError, servers.ServerFailed, KeyboardInterrupt) as cause:
         stopped = str(cause) or "interrupted"
         print(f"perf/run: {stopped}", file=sys.stderr)
     if running.results:

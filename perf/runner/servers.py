@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,12 +107,23 @@ def launch(program, port, arguments, cores, scratch):
     directory = Path(tempfile.mkdtemp(prefix=f"quorate-perf-{program.name}-", dir=scratch))
     words = [str(word) for word in arguments(directory)]
     command = ["taskset", "-c", str(cores), str(program.binary), *words]
-    with open(directory / "server.log", "wb") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory,
-            env={**os.environ, "NO_COLOR": "1"}, start_new_session=True,
-        )
+    try:
+        with open(directory / "server.log", "wb") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory,
+                env={**os.environ, "NO_COLOR": "1"}, start_new_session=True,
+            )
+    except OSError:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
     return Server(program, port, directory, process, command)
+
+
+def end_all(started):
+    """Ends each of them, whatever becomes of the ending of another."""
+    with ExitStack() as ending:
+        for server in started:
+            ending.callback(server.end)
 
 
 def wait_for(started, ready, name):
@@ -124,8 +136,7 @@ def wait_for(started, ready, name):
                 raise ServerFailed(f"{name} did not start: {(dead or started)[0].log_tail()}")
             time.sleep(0.05)
     except BaseException:
-        for server in started:
-            server.end()
+        end_all(started)
         raise
 
 

@@ -123,8 +123,7 @@ class Session:
             for cell in cells:
                 self._cell(cell, started, missing)
         finally:
-            for server in started:
-                server.end()
+            servers.end_all(started)
 
     def _start(self, program, durability):
         settings = self.settings

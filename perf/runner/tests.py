@@ -1,16 +1,19 @@
 """Tests of the runner's own arithmetic: `python3 -m unittest runner.tests` in perf/."""
 
+import contextlib
+import io
 import json
 import os
 import tempfile
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from . import cells, loads, machine, record
-from .cluster_tests import (  # noqa: F401
-    ClusterCells, Goals, Leaders, Record, Resp, Starting,
-)
+from . import cells, loads, machine, main, record, servers
+from .cluster_session_tests import Failures  # noqa: F401
+from .cluster_tests import ClusterCells, Goals, Record  # noqa: F401
+from .clusters_tests import Leaders, Resp, Starting  # noqa: F401
 from .session import CellResult, Session
 
 CSV = (
@@ -98,6 +101,25 @@ class Ratios(unittest.TestCase):
         result = self.result([], [run(100), run(100)])
         self.assertEqual(result.rounds(), [0, 1])
         self.assertEqual(self.result([run(110)], [run(100), run(1)]).ratios("quorate", "redis"), [1.1])
+
+
+class BreakingOff(unittest.TestCase):
+    def test_what_was_measured_is_kept_with_the_cause(self):
+        for cause, told in (
+            (loads.LoadFailed("overloaded"), "overloaded"), (OSError("disk full"), "disk full"),
+            (servers.ServerFailed("gone"), "gone"), (KeyboardInterrupt(), "interrupted"),
+        ):
+            def measure(running, _cells):
+                running.results.append("a cell")
+                raise cause
+
+            with mock.patch.multiple(
+                main, program=lambda *_given: None, build_generator=str, signal=mock.DEFAULT,
+                report=mock.DEFAULT,
+            ) as patched, mock.patch.object(Session, "measure", measure):
+                with contextlib.redirect_stderr(io.StringIO()):
+                    self.assertEqual(main.main(["--cells", "get", "--load-core", "0"]), 1)
+            self.assertEqual(patched["report"].call_args.args[-1], told)
 
 
 class CpuTime(unittest.TestCase):
