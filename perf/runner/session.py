@@ -6,7 +6,6 @@ rounds.
 """
 
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -135,6 +134,9 @@ class Session:
             tail = server.log_tail()
             server.end()
             raise servers.ServerFailed(f"loading {program.name}: {failure}\n{tail}") from failure
+        except BaseException:
+            server.end()
+            raise
         return server
 
     def _cell(self, cell, started, missing):
@@ -233,25 +235,25 @@ class Session:
             result = CellResult(cell, {"ceiling": []})
             self.results.append(result)
             self.patience_left_s = settings.patience_s
-            port = machine.free_port()
-            tools = settings.tools
-            line = ["taskset", "-c", settings.server_core, tools.generator, "ceiling"]
-            line += ["--port", port, "--command", cell.command]
-            line += ["--keys", 1]  # it knows one value only
-            line += ["--connections", tools.connections, "--value-bytes", tools.value_bytes]
-            process = subprocess.Popen(list(map(str, line)), stdin=subprocess.DEVNULL)
-            time.sleep(0.3)
-            ideal = servers.Server(CEILING, port, settings.scratch, process)
+            ideal = self._ideal(cell)
             try:
+                time.sleep(0.3)
                 for _ in range(settings.pairs):
                     result.runs["ceiling"].append(self._run(cell, ideal, None, result))
             finally:
-                process.terminate()
-                process.wait()
+                ideal.end()
             say_result(result, "ceiling")
 
-
-CEILING = servers.Program("ceiling", "", None, None)
+    def _ideal(self, cell):
+        """Starts the server that answers by counting bytes."""
+        settings, tools, port = self.settings, self.settings.tools, machine.free_port()
+        line = ["ceiling", "--port", port, "--command", cell.command]
+        line += ["--keys", 1]  # it knows one value only
+        line += ["--connections", tools.connections, "--value-bytes", tools.value_bytes]
+        program = servers.Program("ceiling", "", tools.generator, None)
+        return servers.launch(
+            program, port, lambda _directory: line, settings.server_core, settings.scratch
+        )
 
 
 def say_result(result, base):

@@ -14,7 +14,7 @@ from . import cells, loads, machine, main, record, servers
 from .cluster_session_tests import Failures  # noqa: F401
 from .cluster_tests import ClusterCells, Goals, Record  # noqa: F401
 from .clusters_tests import Leaders, Resp, Starting  # noqa: F401
-from .session import CellResult, Session
+from .session import CellResult, Session, Settings
 
 CSV = (
     '"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms",'
@@ -120,6 +120,33 @@ class BreakingOff(unittest.TestCase):
                 with contextlib.redirect_stderr(io.StringIO()):
                     self.assertEqual(main.main(["--cells", "get", "--load-core", "0"]), 1)
             self.assertEqual(patched["report"].call_args.args[-1], told)
+
+
+class Ending(unittest.TestCase):
+    def session(self, scratch, **tools):
+        given = mock.Mock(generator="/bin/false", connections=1, value_bytes=1, **tools)
+        return Session(Settings(1, 9.0, 0.0, 0, 0, scratch, given), [])
+
+    def test_a_server_is_ended_when_its_loading_is_cut_short(self):
+        started = mock.Mock(command=[])
+        running = self.session("/tmp", preload=mock.Mock(side_effect=KeyboardInterrupt))
+        with mock.patch.object(servers, "start", return_value=started):
+            with self.assertRaises(KeyboardInterrupt):
+                running._start(mock.Mock(), "low")
+        started.end.assert_called_once()
+
+    def test_an_ideal_server_that_ended_is_told(self):
+        def closed(server, *_arguments, **_more):
+            server.process.wait()
+            raise loads.LoadFailed("no connection")
+
+        with tempfile.TemporaryDirectory() as scratch:
+            running = self.session(scratch, closed=closed)
+            with contextlib.redirect_stderr(io.StringIO()):
+                running.measure(cells.select("get-ceiling,P=1"))
+            self.assertEqual(list(Path(scratch).iterdir()), [])
+        told = running.results[0].failures["ceiling"]
+        self.assertIn("no connection (the server ended: ", told)
 
 
 class CpuTime(unittest.TestCase):
