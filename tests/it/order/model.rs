@@ -165,11 +165,17 @@ impl Model {
             }
             "INCR" => {
                 let text = self.text(key)?.unwrap_or("0".into());
-                let number: i64 = text
+                // As Redis writes numbers itself: `092` is none.
+                let number = text
                     .parse()
-                    .map_err(|_| error("ERR value is not an integer or out of range"))?;
-                self.set(key, Held::Text((number + 1).to_string()));
-                integer(number + 1)
+                    .ok()
+                    .filter(|one: &i64| one.to_string() == text);
+                let number = number.ok_or(error("ERR value is not an integer or out of range"))?;
+                let next = number
+                    .checked_add(1)
+                    .ok_or(error("ERR increment or decrement would overflow"))?;
+                self.set(key, Held::Text(next.to_string()));
+                integer(next)
             }
             "MGET" => Value::Array(
                 words[1..]
