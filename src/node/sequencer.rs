@@ -57,6 +57,8 @@ pub(super) struct State {
     pub(super) queue: Queue,
     /// What other nodes sent, for the next entry.
     pub(super) foreign: VecDeque<Foreign>,
+    /// They go before this node's own into the next entry, where not both find room.
+    pub(super) foreign_first: bool,
     /// Entries proposed here, in order.
     pub(super) entries: VecDeque<Entry>,
     /// The call to the leader under way, or about to be made.
@@ -282,6 +284,7 @@ impl State {
             node,
             queue: Queue::default(),
             foreign: VecDeque::new(),
+            foreign_first: false,
             entries: VecDeque::new(),
             forward: Forwarding::Idle,
             round: None,

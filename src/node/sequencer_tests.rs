@@ -3,14 +3,15 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
+use futures::channel::oneshot;
 
 use crate::error::Unavailable;
-use crate::limits::ENTRY_PARTS_MAX;
+use crate::limits::{ENTRY_BYTES_SOFT, ENTRY_PARTS_MAX};
 use crate::log::Position;
 use crate::shard::Local;
 
-use super::entry::{self, HEAD_BYTES};
-use super::forward::Forwarded;
+use super::entry::{self, BatchName, HEAD_BYTES};
+use super::forward::{Foreign, ForeignAnswer, Forwarded};
 use super::message::Submission;
 use super::sequencer::{Outgoing, State};
 use super::standing::{Proposer, Seat, Standing};
@@ -184,4 +185,100 @@ fn nobody_waits_for_a_leader_of_an_older_term() {
     state.prepare_forward(100);
     assert!(state.take_forward().is_none());
     assert!(state.outgoing.is_empty());
+}
+
+/// Node 7's own batches, and those of node 8, its follower.
+const OWN: u64 = 7;
+const OTHER: u64 = 8;
+
+/// A leader whose clients, and those of a follower, write batches of so many bytes, each the next as
+/// soon as the last was taken: `waiting` of them at a time.
+fn lead_under_load(own: (usize, usize), other: (usize, usize), entries: usize) -> Vec<Vec<Wrote>> {
+    let (mut state, group) = (State::new(OWN), Taken::default());
+    let seat = Seat::Leader { has_quorum: true };
+    state.look(Standing { term: 1, seat });
+    let (mut numbers, mut made) = (0, Vec::new());
+    let (mut own_wait, mut others_wait) = (0, 0);
+    for index in 1..=entries as u64 {
+        for _ in own_wait..own.1 {
+            state.submit(
+                Submission {
+                    commands: vec![0; HEAD_BYTES + own.0],
+                    ..Submission::default()
+                },
+                1,
+            );
+        }
+        for _ in others_wait..other.1 {
+            numbers += 1;
+            state.submit_foreign(Foreign {
+                name: BatchName {
+                    node: OTHER,
+                    number: numbers,
+                },
+                commands: vec![0; other.0].into(),
+                sync: false,
+                term: 1,
+                answer: ForeignAnswer::new(oneshot::channel().0, 1),
+            });
+        }
+        (own_wait, others_wait) = (own.1, other.1);
+        assert!(state.propose(&group));
+        for (tag, payload) in group.0.take() {
+            let parts = entry::parts(&payload).unwrap();
+            let parts: Vec<Wrote> = parts
+                .into_iter()
+                .map(|(name, range)| (name.node, range.len()))
+                .collect();
+            own_wait -= parts.iter().filter(|(node, _)| *node == OWN).count();
+            others_wait -= parts.iter().filter(|(node, _)| *node == OTHER).count();
+            made.push(parts);
+            let position = Position {
+                term: 1,
+                leader: OWN,
+                index,
+            };
+            state.committed(position, Some(tag), payload);
+        }
+        state.outgoing.clear();
+    }
+    made
+}
+
+/// The node of a part, and its bytes.
+type Wrote = (u64, usize);
+
+/// Clients of the leader and of its followers do not keep each other waiting, whatever they write:
+/// within any two entries both come to their turn. An entry larger than its bound holds one batch.
+#[test]
+fn a_leaders_own_load_and_its_followers_take_turns() {
+    const SOFT: usize = ENTRY_BYTES_SOFT;
+    const MANY: usize = ENTRY_PARTS_MAX + 1;
+    for (own, other) in [
+        ((8, 1), (SOFT + 1, 1)),
+        ((SOFT + 1, 1), (8, 1)),
+        ((600 << 10, 1), (600 << 10, 2)),
+        ((SOFT + 1, 2), (SOFT + 1, 2)),
+        ((100 << 10, 20), (8, 1)),
+        ((8, 1), (100 << 10, 20)),
+        ((100 << 10, 20), (SOFT, 2)),
+        ((8, MANY), (8, 2)),
+        ((8, 2), (8, MANY)),
+        ((8, MANY), (8, MANY)),
+    ] {
+        let made = lead_under_load(own, other, 12);
+        for parts in &made {
+            let bytes: usize = parts.iter().map(|(_, bytes)| bytes).sum();
+            assert!(bytes <= SOFT || parts.len() == 1, "{own:?} {other:?}");
+            assert!(parts.len() <= ENTRY_PARTS_MAX, "{own:?} {other:?}");
+        }
+        for node in [OWN, OTHER] {
+            let comes = |parts: &Vec<Wrote>| parts.iter().any(|(of, _)| *of == node);
+            let is_fair = made.windows(2).all(|two| two.iter().any(comes));
+            assert!(is_fair, "{own:?} {other:?}: node {node} waits");
+        }
+    }
+    // What the leader's own leave of their half is the others'.
+    let made = lead_under_load((8, 1), (100 << 10, 20), 12);
+    assert!(made.iter().all(|parts| parts.len() == 11), "{made:?}");
 }
