@@ -41,6 +41,7 @@ mod forming;
 mod forward;
 mod front;
 mod gather;
+mod growth;
 mod inbox;
 mod install;
 #[cfg(test)]

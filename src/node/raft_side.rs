@@ -27,6 +27,7 @@ use super::cluster_id::ClusterId;
 use super::copies::{Copies, Need, Want};
 use super::digests::Digests;
 use super::gather::{Answer, Question};
+use super::growth::Growth;
 use super::install::Incoming;
 use super::sequencer::Sequencer;
 use super::standing::{Proposer, Seat, Standing};
@@ -69,7 +70,7 @@ pub struct Joint {
     writing: Cell<bool>,
     pub(super) shards: usize,
     pub(super) seed: u64,
-    status: RefCell<Status>,
+    pub(super) status: RefCell<Status>,
     clockwork: Rc<Clockwork>,
 }
 
@@ -82,19 +83,16 @@ struct Capturing {
 }
 
 #[derive(Clone, Default)]
-struct Status {
+pub(super) struct Status {
     began_ms: Option<u64>,
     last_ms: u64,
     last_took_ms: Option<u64>,
     last_failed: bool,
-    /// The log's size when it was last looked at, and by how much it has grown since the last
-    /// checkpoint began. What a checkpoint covers may stay in the log for a while.
-    log_bytes_seen: u64,
-    log_bytes_grown: u64,
+    pub(super) growth: Growth,
     complete: u64,
     /// Of these none: another node's that took the place of the state.
     installed: u64,
-    last_index: u64,
+    pub(super) last_index: u64,
 }
 
 impl Joint {
@@ -167,6 +165,7 @@ impl Joint {
         let mut status = self.status.borrow_mut();
         status.last_index = index;
         status.installed += 1;
+        status.growth.forget();
         // One that gave way has not failed.
         status.last_failed = false;
     }
@@ -205,12 +204,36 @@ impl Joint {
 }
 
 /// A checkpoint of the node's own is under way, until this is dropped.
-struct Writing<'j>(&'j Joint);
+struct Writing<'j> {
+    joint: &'j Joint,
+    /// What the log had grown by: it counts again where the checkpoint comes to nothing.
+    covered_bytes: u64,
+    is_complete: bool,
+}
+
+impl<'j> Writing<'j> {
+    /// `None` where one is under way already.
+    fn begin(joint: &'j Joint) -> Option<Writing<'j>> {
+        if joint.writing.replace(true) {
+            return None;
+        }
+        let covered_bytes = joint.status.borrow_mut().growth.begin();
+        Some(Writing {
+            joint,
+            covered_bytes,
+            is_complete: false,
+        })
+    }
+}
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.0.writing.set(false);
-        self.0.incoming.own_ended();
+        if !self.is_complete {
+            let growth = &mut self.joint.status.borrow_mut().growth;
+            growth.count_again(self.covered_bytes, clock::steady_ms());
+        }
+        self.joint.writing.set(false);
+        self.joint.incoming.own_ended();
     }
 }
 
@@ -255,14 +278,14 @@ impl Applier for Joint {
         _position: Position,
     ) -> LocalBoxFuture<'_, io::Result<CheckpointMeta>> {
         Box::pin(async move {
-            if self.writing.replace(true) {
+            let Some(mut writing) = Writing::begin(self) else {
                 let why = "a checkpoint is being written already";
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
-            }
-            let writing = Writing(self);
+            };
             let began_ms = clock::now_ms();
             self.status.borrow_mut().began_ms = Some(began_ms);
             let result = self.write_checkpoint().await;
+            writing.is_complete = result.is_ok();
             drop(writing);
             let mut status = self.status.borrow_mut();
             status.began_ms = None;
@@ -429,38 +452,16 @@ impl Raft {
         }
     }
 
-    /// By how much the log has grown since the last checkpoint began.
-    fn log_bytes_grown(&self) -> u64 {
-        let bytes = self.log.bytes();
-        let mut status = self.joint.status.borrow_mut();
-        status.log_bytes_grown += bytes.saturating_sub(status.log_bytes_seen);
-        status.log_bytes_seen = bytes;
-        status.log_bytes_grown
-    }
-
-    /// Starts a checkpoint when the log has grown past `log_bytes_max`, and past the size of the
-    /// checkpoint before it: writing the whole image then costs no more than the log did.
+    /// Starts a checkpoint when the log has grown past `log_bytes_max`. About ten times a second.
     pub(super) fn checkpoint_when_due(&self, log_bytes_max: u64) {
-        let idle =
-            self.joint.status.borrow().began_ms.is_none() && !self.joint.incoming.is_under_way();
-        let image_bytes = self.joint.store.newest().map_or(0, |meta| meta.bytes);
-        let due = self.log_bytes_grown() > log_bytes_max.max(image_bytes)
-            && self.sequencer.position().index > self.joint.status.borrow().last_index;
-        if !idle || !due {
+        let now_ms = clock::steady_ms();
+        if !self.joint.take_due(self.log.bytes(), log_bytes_max, now_ms) {
             return;
         }
-        {
-            let mut status = self.joint.status.borrow_mut();
-            status.began_ms = Some(clock::now_ms());
-            status.log_bytes_grown = 0;
-        }
-        let (group, joint) = (self.group.clone(), self.joint.clone());
+        let group = self.group.clone();
         rt::spawn(async move {
-            // Its outcome was logged; the next try comes when the next tick finds it due.
-            if group.checkpoint().await.is_err() {
-                rt::sleep(SYNC_EVERY).await;
-            }
-            joint.status.borrow_mut().began_ms = None;
+            // What became of it was logged; one that failed is due again.
+            let _ = group.checkpoint().await;
         });
     }
 
