@@ -24,7 +24,7 @@ use super::layout::Layout;
 use super::message::{Message, Submission};
 use super::outbox::{Link, Outboxes};
 use super::raft_side::Raft;
-use super::standing::{Seat, Stand};
+use super::standing::{News, Stand};
 use super::waiting::Written;
 
 /// What a shard captures in a microsecond: 64 KiB took 130 us (small values, quick profile).
@@ -322,26 +322,15 @@ impl Engine {
         };
         let (standing, fresh_ms) = raft.sequencer.standing();
         let voters_missing = raft.copies.are_voters_missing();
-        let before = &self.stand;
-        let is_as_before = (standing, voters_missing) == (before.standing, before.voters_missing);
-        if is_as_before && fresh_ms == before.fresh_ms {
-            return;
-        }
-        let leader = match standing.seat {
-            _ if standing == self.stand.standing => self.stand.leader.take(),
-            Seat::Follower { leader } => {
-                let address = raft.group.address_of(leader);
-                address.map(|address| address.client().into())
-            }
-            _ => None,
+        let address_of = |leader| {
+            let address = raft.group.address_of(leader)?;
+            Some(address.client().into())
         };
-        self.stand = Stand {
-            standing,
-            fresh_ms,
-            voters_missing,
-            leader,
-        };
-        if is_as_before && fresh_ms.saturating_sub(self.fresh_told_ms) < FRESH_TOLD_MS {
+        let news = self
+            .stand
+            .follow(standing, fresh_ms, voters_missing, address_of);
+        let is_little = fresh_ms.saturating_sub(self.fresh_told_ms) < FRESH_TOLD_MS;
+        if news == News::Nothing || (news == News::Fresher && is_little) {
             return;
         }
         self.fresh_told_ms = fresh_ms;

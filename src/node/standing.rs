@@ -54,8 +54,105 @@ pub enum Seat {
     Down,
 }
 
+/// What is new in a [`Stand`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    Nothing,
+    /// That its state is fresher, and nothing else.
+    Fresher,
+    Standing,
+}
+
+impl Stand {
+    /// Takes over how the node stands now. Where it follows, `address_of` says where clients reach
+    /// a node: it is asked until it knows, since who leads may be known before its membership is.
+    pub fn follow(
+        &mut self,
+        standing: Standing,
+        fresh_ms: u64,
+        voters_missing: bool,
+        address_of: impl FnOnce(u64) -> Option<Arc<str>>,
+    ) -> News {
+        if standing != self.standing {
+            self.leader = None;
+        }
+        let found = match standing.seat {
+            Seat::Follower { leader } if self.leader.is_none() => address_of(leader),
+            _ => None,
+        };
+        let is_as_before = (standing, voters_missing) == (self.standing, self.voters_missing);
+        let news = match is_as_before && found.is_none() {
+            true if fresh_ms == self.fresh_ms => News::Nothing,
+            true => News::Fresher,
+            false => News::Standing,
+        };
+        self.standing = standing;
+        self.fresh_ms = fresh_ms;
+        self.voters_missing = voters_missing;
+        self.leader = found.or(self.leader.take());
+        news
+    }
+}
+
 impl Standing {
     pub fn leads(&self) -> bool {
         matches!(self.seat, Seat::Alone | Seat::Leader { has_quorum: true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who leads a term may be known before where it is reached: the cores are told as soon as that
+    /// is, and no core keeps where the leader of an older term was.
+    #[test]
+    fn the_leaders_address_is_told_once_it_is_known() {
+        let mut stand = Stand::default();
+        let in_term = |term, leader| Standing {
+            term,
+            seat: Seat::Follower { leader },
+        };
+        let unknown = |_| None;
+        let known = |node: u64| Some(Arc::from(format!("node-{node}:6379")));
+        let asked_in_vain = |_| panic!("it is known already");
+        assert_eq!(
+            stand.follow(in_term(1, 7), 10, false, unknown),
+            News::Standing
+        );
+        assert_eq!(
+            stand.follow(in_term(1, 7), 10, false, unknown),
+            News::Nothing
+        );
+        assert_eq!(
+            stand.follow(in_term(1, 7), 20, false, unknown),
+            News::Fresher
+        );
+        assert_eq!(
+            stand.follow(in_term(1, 7), 20, false, known),
+            News::Standing
+        );
+        assert_eq!(stand.leader.as_deref(), Some("node-7:6379"));
+        assert_eq!(
+            stand.follow(in_term(1, 7), 20, false, asked_in_vain),
+            News::Nothing
+        );
+        assert_eq!(
+            stand.follow(in_term(1, 7), 20, true, asked_in_vain),
+            News::Standing
+        );
+        assert_eq!(stand.leader.as_deref(), Some("node-7:6379"));
+        assert_eq!(
+            stand.follow(in_term(2, 8), 20, true, unknown),
+            News::Standing
+        );
+        assert_eq!(stand.leader, None);
+        let lost = Standing {
+            term: 3,
+            seat: Seat::Lost,
+        };
+        stand.follow(in_term(2, 8), 20, true, known);
+        assert_eq!(stand.follow(lost, 20, true, asked_in_vain), News::Standing);
+        assert_eq!(stand.leader, None);
     }
 }
