@@ -46,8 +46,8 @@ impl Doorbell {
         fence(Ordering::SeqCst);
         if self.0.parked.load(Ordering::Relaxed) && self.0.parked.swap(false, Ordering::Relaxed) {
             let one = 1u64.to_ne_bytes();
-            // SAFETY: eight bytes to an eventfd that is open as long as `self`. A full counter
-            // (EAGAIN) wakes as well.
+            // SAFETY: eight bytes to an eventfd that is open as long as `self`. It blocks where its
+            // counter is full: after 2^64 wakes that the core did not read.
             unsafe { libc::write(self.0.eventfd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
         }
     }
