@@ -1,39 +1,27 @@
 //! How a node comes to be a member of a cluster: who it is, where it is reached, whom it asks.
 //!
-//! | first byte of a call | then | answer |
-//! |---|---|---|
-//! | 3 hello | | 0, node id u64, 1 where it is a member of a cluster already, cluster id u64 or 0 |
-//! | 4 admit | node id u64, 1 where it has begun without data, its address | 0 it is a voter, or what is said in `relay` |
-//! | 5 change | the words behind `RAFT` | 0, or what is said in `relay` |
-//! | 9 log end | | 0, then term, leader and index of its last entry, u64 each, if it has one |
-//!
 //! Of the nodes that are to start a cluster together, the one whose address sorts first begins the
 //! group once it has heard of as many as are expected; the others hear of it by being sent its log.
-//! Every other node asks to be admitted, again and again, until it sees itself among the voters:
-//! whatever fails in between, the next time finishes it.
+//! Every other node asks to be admitted, again and again, until it is told that it was, or sees itself
+//! among the voters: whatever fails in between, the next time finishes it.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::future::LocalBoxFuture;
 
 use crate::address::NodeAddress;
 use crate::config::Config;
 use crate::error::{Fatal, Unavailable};
 use crate::log::Position;
 use crate::log::meta::Meta;
-use crate::raft::{CallError, ChangeError, Member, MemberState, PeerHandler, Role};
+use crate::raft::{CallError, ChangeError, Member, MemberState, Role};
 use crate::resp::Error;
 use crate::rt;
 
+use super::answering::{self, ADMIT, Answering, CHANGE, HELLO, Introduction, LOG_END};
 use super::cluster_id::{self, ClusterId};
 use super::relay::{self, Relay};
-
-const HELLO: u8 = 3;
-const ADMIT: u8 = 4;
-const CHANGE: u8 = 5;
-const LOG_END: u8 = 9;
 
 /// Key of the node's id in the meta store.
 pub(super) const NODE_ID: &str = "node-id";
@@ -185,15 +173,6 @@ pub struct Cluster {
     pub cluster_id: Rc<ClusterId>,
 }
 
-/// What a node says of itself to whoever asks.
-pub(super) struct Introduction {
-    pub node_id: u64,
-    /// It belongs to some cluster, this one or another.
-    pub is_member: bool,
-    /// 0: it does not know.
-    pub cluster_id: u64,
-}
-
 impl Cluster {
     /// Answers the other nodes from now on, and brings this one to where it is to be.
     pub fn enter(self: Rc<Self>, beginning: Beginning, is_behind: bool) {
@@ -269,7 +248,7 @@ impl Cluster {
             let address = voter.member.address.parse().ok()?;
             let request = Bytes::from_static(&[LOG_END]);
             let answer = self.relay.transport.call(&address, request).await.ok()?;
-            longest = longest.max(position(relay::done(&answer)?)?);
+            longest = longest.max(answering::position(relay::done(&answer)?)?);
         }
         Some(longest)
     }
@@ -358,7 +337,7 @@ impl Cluster {
 
     /// Makes a node a voter at its address, on the leader. A node that was at that address before
     /// has lost its data, id and all: it goes.
-    async fn admit(&self, node: Member, is_new: bool) -> Bytes {
+    pub(super) async fn admit(&self, node: Member, is_new: bool) -> Bytes {
         match self.try_admit(node, is_new).await {
             Ok(()) => relay::ok(),
             Err(error) => self.refusal(&error),
@@ -417,7 +396,7 @@ impl Cluster {
         Err(Error::fixed("TRYAGAIN the leader has changed"))
     }
 
-    async fn try_change(&self, change: &str) -> Result<(), NotChanged> {
+    pub(super) async fn try_change(&self, change: &str) -> Result<(), NotChanged> {
         let refused = |why: String| NotChanged::Refused(Error::new(why));
         let group = &self.relay.group;
         if group.is_leader() {
@@ -452,90 +431,6 @@ impl Cluster {
     pub(super) async fn who_is_at(&self, address: &NodeAddress) -> Option<Introduction> {
         let request = Bytes::from_static(&[HELLO]);
         let answer = self.relay.transport.call(address, request).await.ok()?;
-        let (node_id, rest) = relay::done(&answer)?.split_first_chunk::<8>()?;
-        let (is_member, cluster_id) = rest.split_first()?;
-        Some(Introduction {
-            node_id: u64::from_le_bytes(*node_id),
-            is_member: *is_member != 0,
-            cluster_id: u64::from_le_bytes(*cluster_id.first_chunk()?),
-        })
-    }
-}
-
-/// The end of a log, as an answer says it; the inner `None` is that of an empty one.
-fn position(bytes: &[u8]) -> Option<Option<Position>> {
-    let mut numbers = bytes.chunks_exact(8).map(|bytes| {
-        let bytes = bytes.try_into().unwrap_or_default();
-        u64::from_le_bytes(bytes)
-    });
-    match (numbers.next(), numbers.next(), numbers.next()) {
-        (None, ..) => Some(None),
-        (Some(term), Some(leader), Some(index)) => Some(Some(Position {
-            term,
-            leader,
-            index,
-        })),
-        _ => None,
-    }
-}
-
-/// Who asks to be admitted, and whether it has begun without data.
-fn candidate(request: &[u8]) -> Option<(Member, bool)> {
-    let (id, rest) = request.get(1..)?.split_first_chunk::<8>()?;
-    let (is_new, address) = rest.split_first()?;
-    let address: NodeAddress = std::str::from_utf8(address).ok()?.parse().ok()?;
-    let node = Member {
-        id: u64::from_le_bytes(*id),
-        address: address.to_string(),
-    };
-    Some((node, *is_new != 0))
-}
-
-/// Answers the other nodes' calls.
-struct Answering(Rc<Cluster>);
-
-impl PeerHandler for Answering {
-    fn call(&self, _from: u64, request: Bytes) -> LocalBoxFuture<'static, Result<Bytes, String>> {
-        let cluster = self.0.clone();
-        match request.first() {
-            Some(&HELLO) => {
-                let state = cluster.relay.group.state();
-                let mut answer = BytesMut::from(&relay::ok()[..]);
-                answer.put_u64_le(cluster.own.id);
-                answer.put_u8((!state.members.is_empty()).into());
-                answer.put_u64_le(cluster.cluster_id.known());
-                Box::pin(async move { Ok(answer.freeze()) })
-            }
-            Some(&LOG_END) => {
-                let mut answer = BytesMut::from(&relay::ok()[..]);
-                if let Some(end) = cluster.relay.group.log_end() {
-                    answer.put_u64_le(end.term);
-                    answer.put_u64_le(end.leader);
-                    answer.put_u64_le(end.index);
-                }
-                Box::pin(async move { Ok(answer.freeze()) })
-            }
-            Some(&ADMIT) => Box::pin(async move {
-                Ok(match candidate(&request) {
-                    Some((node, is_new)) => cluster.admit(node, is_new).await,
-                    None => relay::text("a call was cut"),
-                })
-            }),
-            Some(&CHANGE) => Box::pin(async move {
-                let words = String::from_utf8_lossy(&request[1..]).into_owned();
-                if !cluster.relay.group.is_leader() {
-                    return Ok(relay::not_leader(None));
-                }
-                Ok(match cluster.try_change(&words).await {
-                    Ok(()) => relay::ok(),
-                    Err(NotChanged::Elsewhere) => relay::not_leader(None),
-                    Err(NotChanged::Refused(error)) => relay::text(&error.0),
-                })
-            }),
-            _ => {
-                let answer = cluster.relay.serve(&request);
-                Box::pin(async move { Ok(answer.await) })
-            }
-        }
+        answering::introduction(&answer)
     }
 }

@@ -20,6 +20,7 @@
 //! Not done here: sockets (`server/`), an application's calls (`embed/`), agreement (`raft/`).
 
 mod admin;
+mod answering;
 mod boot;
 mod change;
 mod client;

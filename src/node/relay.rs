@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 1 forward | term u64, 1 to be synced or 3 by every voter, batches laid out as an entry | 0 done |
 //! | 2 read index | | 0, index u64 |
-//! | 3 to 5 | membership, see `cluster` | |
+//! | 3 to 5, 9 | membership, see `answering` | |
 //! | 6 digests | version u8, last agreed index u64, the alarm if there is one | 0, version u8, points: index u64, slice u64, digest |
 //! | 7 copies | ms to hold the answer u16, wants: index u64, count u8 or 255 for all voters | 0, synced index u64, members: 1 voter + 2 has any u8, last index u64 |
 //! | 8 sync | index u64 | 0: applied that far, and on disk |
