@@ -274,25 +274,39 @@ impl Cluster {
             if answers.iter().all(|(_, told)| !told.is_member) {
                 let first = peers.iter().min() == Some(&self.address);
                 if first && answers.len() + 1 >= expected {
-                    if let Err(error) = self.cluster_id.begin().await {
-                        tracing::warn!("{error}");
-                        return false;
-                    }
                     let others = answers.iter().map(|(peer, told)| Member {
                         id: told.node_id,
                         address: peer.to_string(),
                     });
                     let mut voters: Vec<Member> = others.take(expected - 1).collect();
                     voters.push(self.own.clone());
-                    match self.relay.group.initialize(&voters).await {
-                        Ok(()) => tracing::info!("a cluster of {} nodes begins", voters.len()),
-                        Err(error) => tracing::debug!("no cluster begins here: {error}"),
+                    if let Err(error) = self.begin_cluster(&voters).await {
+                        tracing::warn!("{error}");
                     }
                 }
                 return false;
             }
         }
         self.ask_for_a_place(peers).await
+    }
+
+    /// Begins a cluster of `voters`, unless this node was taken into another meanwhile.
+    async fn begin_cluster(&self, voters: &[Member]) -> Result<(), Fatal> {
+        let drawn = self.cluster_id.draw().await?;
+        match self.relay.group.initialize(voters).await {
+            Ok(()) => {
+                self.cluster_id.begun(drawn);
+                tracing::info!("a cluster of {} nodes begins", voters.len());
+            }
+            Err(error) => {
+                tracing::debug!("no cluster begins here: {error}");
+                // Whether it has begun is not known where the group failed at it.
+                if matches!(error, ChangeError::Invalid(_)) {
+                    self.cluster_id.not_begun().await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Asks the leader, as far as it is known here, then `others`, to make this node a voter at its

@@ -1,5 +1,8 @@
 //! The id that all members of a cluster share: drawn by whoever begins it, before there is any
 //! other, and told to each other from there on. A node never changes the one that it knows.
+//!
+//! One is drawn before the cluster begins and known once it has begun: while the node tries, another
+//! cluster may take it in, and has an id of its own.
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
@@ -36,11 +39,13 @@ impl ClusterId {
         let known = known.map_err(|_| Fatal::Corrupt {
             what: format!("the row `{CLUSTER_ID}` of the meta store is no id"),
         })?;
-        let known = Cell::new(known);
-        let cluster_id = ClusterId { meta, known };
         let state = group.state();
+        // A cluster for which one was drawn and that did not begin has none.
+        let known = Cell::new(if state.members.is_empty() { 0 } else { known });
+        let cluster_id = ClusterId { meta, known };
         if matches!(&state.members[..], [only] if only.member.id == state.node_id) {
-            cluster_id.begin().await?;
+            let drawn = cluster_id.draw().await?;
+            cluster_id.begun(drawn);
         }
         Ok(cluster_id)
     }
@@ -50,22 +55,45 @@ impl ClusterId {
         self.known.get()
     }
 
-    /// Draws it, unless it is known: this node is the first.
+    /// Keeps one for a cluster that is about to begin here: a new one, unless it is known. To be
+    /// followed by [`ClusterId::begun`] or [`ClusterId::not_begun`].
     ///
     /// # Errors
     /// Where it cannot be kept.
-    pub async fn begin(&self) -> Result<(), Fatal> {
+    pub async fn draw(&self) -> Result<u64, Fatal> {
         match self.known() {
-            0 => self.keep(draw_id()).await,
-            _ => Ok(()),
+            0 => {
+                let drawn = draw_id();
+                self.put(drawn).await?;
+                Ok(drawn)
+            }
+            known => Ok(known),
         }
     }
 
+    /// The cluster has begun for which this one was drawn.
+    pub fn begun(&self, drawn: u64) {
+        self.known.set(drawn);
+    }
+
+    /// It has not: this node belongs to another, whose id it may know by now.
+    ///
+    /// # Errors
+    /// Where the one that was drawn stays on disk.
+    pub async fn not_begun(&self) -> Result<(), Fatal> {
+        self.put(self.known()).await
+    }
+
+    /// A member has told it.
     async fn keep(&self, id: u64) -> Result<(), Fatal> {
-        let kept = self.meta.put(CLUSTER_ID, id.to_le_bytes().to_vec()).await;
-        kept.map_err(|error| Fatal::Setup(format!("cannot keep the cluster's id: {error}")))?;
+        self.put(id).await?;
         self.known.set(id);
         Ok(())
+    }
+
+    async fn put(&self, id: u64) -> Result<(), Fatal> {
+        let kept = self.meta.put(CLUSTER_ID, id.to_le_bytes().to_vec()).await;
+        kept.map_err(|error| Fatal::Setup(format!("cannot keep the cluster's id: {error}")))
     }
 }
 
@@ -103,5 +131,59 @@ impl Cluster {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(meta: &Meta) -> u64 {
+        let kept = meta.get(CLUSTER_ID).unwrap_or(vec![0; 8]);
+        u64::from_le_bytes(kept.try_into().unwrap())
+    }
+
+    /// A node that another cluster takes in while it tries to begin one learns that cluster's id.
+    #[test]
+    fn what_was_drawn_for_a_cluster_that_did_not_begin_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().to_path_buf();
+        let settings = rt::Settings {
+            name: "test".into(),
+            placement: rt::Placement::Unbound,
+        };
+        let run = rt::executor::run(&settings, async move {
+            let meta = Rc::new(Meta::open(&dir).unwrap());
+            let cluster_id = ClusterId {
+                meta: meta.clone(),
+                known: Cell::default(),
+            };
+            let drawn = cluster_id.draw().await.unwrap();
+            assert_eq!((kept(&meta), cluster_id.known()), (drawn, 0));
+            cluster_id.not_begun().await.unwrap();
+            assert_eq!((kept(&meta), cluster_id.known()), (0, 0));
+            // Another cluster's members tell theirs, before the drawn one is on disk or after.
+            for told_first in [true, false] {
+                cluster_id.known.set(0);
+                let (drawn, told) = if told_first {
+                    let (told, drawn) = futures::join!(cluster_id.keep(77), cluster_id.draw());
+                    (drawn, told)
+                } else {
+                    futures::join!(cluster_id.draw(), cluster_id.keep(77))
+                };
+                drawn.and(told).unwrap();
+                cluster_id.not_begun().await.unwrap();
+                assert_eq!((kept(&meta), cluster_id.known()), (77, 77));
+            }
+            assert_eq!(cluster_id.draw().await.unwrap(), 77);
+            let begins = ClusterId {
+                meta: meta.clone(),
+                known: Cell::default(),
+            };
+            let drawn = begins.draw().await.unwrap();
+            begins.begun(drawn);
+            assert_eq!((kept(&meta), begins.known()), (drawn, drawn));
+        });
+        run.unwrap();
     }
 }
