@@ -101,7 +101,8 @@ const _: () = assert!(ENTRY_BYTES_SOFT as u64 * 4 <= SEGMENT_BYTES);
 const _: () = assert!(ENTRY_PARTS_MAX <= u16::MAX as usize);
 
 /// Replies that one connection may have outstanding before its input waits: deep enough for any
-/// pipeline to fill a batch, small enough that a connection's bookkeeping stays under 2 MiB.
+/// pipeline to fill a batch, small enough that a connection's bookkeeping stays under 2 MiB. A WATCH
+/// awaits one for each of its keys.
 pub const REPLIES_OUTSTANDING_MAX: usize = 64 * 1024;
 
 /// Bytes of commands that one core may have between its connections and the log before its
@@ -139,8 +140,10 @@ pub const EXPIRE_AGAIN_MS: u64 = 1000;
 /// no more.
 pub const DELIVERIES_WAITING_MAX: usize = 64;
 
-/// Commands of one transaction and their bytes: one entry must hold it.
+/// Bytes of one transaction's commands, and of the keys watched for it: one entry must hold both.
 pub const TRANSACTION_BYTES_MAX: usize = BULK_BYTES_MAX;
+
+const _: () = assert!(2 * TRANSACTION_BYTES_MAX <= REQUEST_BYTES_MAX);
 
 /// Payload bytes of one AppendEntries request: a few entries at their soft limit, little enough
 /// that a heartbeat behind it does not wait for long.

@@ -332,6 +332,11 @@ impl Client {
         self.outstanding.len() >= REPLIES_OUTSTANDING_MAX
     }
 
+    /// Whether so many replies more may be awaited.
+    pub fn has_room_for(&self, replies: usize) -> bool {
+        self.outstanding.len() + replies <= REPLIES_OUTSTANDING_MAX
+    }
+
     #[inline]
     fn is_muted(&mut self) -> bool {
         match self.session.reply_mode {

@@ -43,7 +43,7 @@ impl Engine {
             "discard" => client.refuse(Error::fixed("ERR DISCARD without MULTI")),
             "watch" => return self.watch(client, id, args),
             "unwatch" => {
-                client.session.watched.clear();
+                client.session.unwatch();
                 client.reply(&Reply::Ok);
             }
             "with" => return self.with_level(client, id, args),

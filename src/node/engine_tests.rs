@@ -9,9 +9,12 @@ use crate::checkpoint::{Origin, Store};
 use crate::command::{by_name, mutation};
 use crate::config::{Config, Name};
 use crate::error::Unavailable;
+use crate::limits::{REPLIES_OUTSTANDING_MAX, TRANSACTION_BYTES_MAX};
 use crate::metrics::Counters;
+use crate::resp::{Args, Span};
 use crate::rt::mesh::mesh;
 use crate::rt::{self, Doorbell, Parker};
+use crate::session::Watched;
 use crate::shard::{Delivery, Local, Part, Shard};
 use crate::slot::slot_of;
 
@@ -153,4 +156,90 @@ fn what_waited_for_a_checkpoint_makes_room() {
         assert_eq!(engine.submitted_bytes, 0);
     });
     run.unwrap();
+}
+
+/// Has a connection ask for something.
+fn ask(engine: &mut Engine, client: &mut Client, words: &[&str]) -> Flow {
+    let (mut buffer, mut spans) = (Vec::new(), Vec::new());
+    for word in words {
+        let start = buffer.len() as u32;
+        buffer.extend_from_slice(word.as_bytes());
+        let end = buffer.len() as u32;
+        spans.push(Span { start, end });
+    }
+    let args = Args::new(&buffer, &spans);
+    let resolved = engine.resolve(client, args);
+    engine.dispatch(client, 1, &resolved, args)
+}
+
+/// Answers the versions that were asked for, whose places begin at `first`.
+fn answer_versions(client: &mut Client, first: u32, count: u32) {
+    for number in first..first + count {
+        client.complete(number, true, &mut |out| out.extend_from_slice(b":5\r\n"));
+    }
+}
+
+const TOO_LARGE: &[u8] = b"-ERR the transaction is too large\r\n";
+
+/// What is watched is bounded as the transaction is, with what was just asked for, and comes to
+/// nothing with it.
+#[test]
+fn what_is_watched_has_a_bound() {
+    let mut engine = engine(&Doorbell::new().unwrap());
+    let mut client = Client::default();
+    let room = 2 * Watched::bytes_of(b"key");
+    let ends: [&[&[&str]]; 4] = [
+        &[&["unwatch"]],
+        &[&["multi"], &["discard"]],
+        &[&["multi"], &["exec"]],
+        &[&["reset"]],
+    ];
+    let mut place = 0;
+    for end in ends {
+        client.out.clear();
+        client.session.watched_bytes = TRANSACTION_BYTES_MAX - room;
+        for _ in 0..2 {
+            assert_eq!(
+                ask(&mut engine, &mut client, &["watch", "key"]),
+                Flow::Continue
+            );
+        }
+        // Neither version has come yet.
+        ask(&mut engine, &mut client, &["watch", ""]);
+        assert!(client.out.is_empty());
+        answer_versions(&mut client, place, 2);
+        place += 3;
+        assert!(client.out.ends_with(TOO_LARGE), "{end:?}");
+        assert_eq!(client.session.watched.len(), 2);
+        for words in end {
+            ask(&mut engine, &mut client, words);
+        }
+        assert_eq!(client.session.watched_bytes, 0, "{end:?}");
+        assert!(client.session.watched.is_empty());
+        if *end.last().unwrap() == ["exec"] {
+            client.complete(place, true, &mut |_| {});
+            place += 1;
+        }
+        assert!(client.is_idle());
+    }
+}
+
+/// One WATCH awaits no more than any pipeline may.
+#[test]
+fn one_watch_awaits_no_more_than_a_pipeline() {
+    let mut engine = engine(&Doorbell::new().unwrap());
+    let mut client = Client::default();
+    let mut words = vec!["key"; REPLIES_OUTSTANDING_MAX + 2];
+    words[0] = "watch";
+    ask(&mut engine, &mut client, &words);
+    assert_eq!(std::mem::take(&mut client.out), TOO_LARGE);
+    words.pop();
+    ask(&mut engine, &mut client, &["watch", "key"]);
+    assert_eq!(ask(&mut engine, &mut client, &words), Flow::Wait);
+    answer_versions(&mut client, 0, 1);
+    assert_eq!(ask(&mut engine, &mut client, &words), Flow::Continue);
+    assert!(client.is_full());
+    answer_versions(&mut client, 1, REPLIES_OUTSTANDING_MAX as u32);
+    assert_eq!(client.session.watched.len(), REPLIES_OUTSTANDING_MAX + 1);
+    assert_eq!(client.out, b"+OK\r\n+OK\r\n");
 }

@@ -1,7 +1,7 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
 use crate::command::{EXEC, FIXED_REPLY, Route, Spec, VERSION, mutation, write_watched};
-use crate::limits::TRANSACTION_BYTES_MAX;
+use crate::limits::{REPLIES_OUTSTANDING_MAX, TRANSACTION_BYTES_MAX};
 use crate::resp::{Args, Error, Reply, Span};
 use crate::session::{Transaction, Watched};
 use crate::shard::Item;
@@ -66,7 +66,7 @@ impl Engine {
             return Flow::Continue;
         };
         if transaction.bytes + queued.len() > TRANSACTION_BYTES_MAX {
-            return self.refuse(client, Error::fixed("ERR the transaction is too large"));
+            return self.refuse(client, too_large());
         }
         transaction.bytes += queued.len();
         transaction.writes |= matches!(spec.route, Route::Write | Route::WriteAll(_));
@@ -91,7 +91,7 @@ impl Engine {
         if let Some(transaction) = client.session.transaction.take() {
             client.session.db = transaction.db;
         }
-        client.session.watched.clear();
+        client.session.unwatch();
         client.reply(&Reply::Ok);
         Flow::Continue
     }
@@ -106,7 +106,7 @@ impl Engine {
         let Some(transaction) = client.session.transaction.take() else {
             return Flow::Continue;
         };
-        let watched = std::mem::take(&mut client.session.watched);
+        let watched = client.session.unwatch();
         if transaction.broken {
             client.session.db = transaction.db;
             let text = "EXECABORT Transaction discarded because of previous errors.";
@@ -141,9 +141,17 @@ impl Engine {
 
     /// WATCH: notes the keys' versions, behind the writes of this connection.
     pub(super) fn watch(&mut self, client: &mut Client, id: u64, args: Args<'_>) -> Flow {
-        if client.is_full() || !self.has_room() || client.has_remote() {
+        let keys = args.len() - 1;
+        let bytes: usize = args.iter_from(1).map(Watched::bytes_of).sum();
+        if client.session.watched_bytes + bytes > TRANSACTION_BYTES_MAX
+            || keys > REPLIES_OUTSTANDING_MAX
+        {
+            return self.refuse(client, too_large());
+        }
+        if !client.has_room_for(keys) || !self.has_room() || client.has_remote() {
             return Flow::Wait;
         }
+        client.session.watched_bytes += bytes;
         let db = client.session.db;
         for at in 1..args.len() {
             let key = args.get(at);
@@ -172,4 +180,9 @@ impl Engine {
         }
         Flow::Continue
     }
+}
+
+/// What is watched counts as well: it travels with the commands.
+fn too_large() -> Error {
+    Error::fixed("ERR the transaction is too large")
 }

@@ -30,6 +30,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     pub transaction: Option<Transaction>,
     pub watched: Vec<Watched>,
+    /// Bytes of what is watched, keys included of which the version is still awaited.
+    pub watched_bytes: usize,
     /// Level of writes where it differs from the server's.
     pub durability: Option<crate::config::Durability>,
     /// Level of reads where it differs from the server's.
@@ -77,8 +79,21 @@ impl Session {
         self.name.clear();
         self.reply_mode = ReplyMode::On;
         self.transaction = None;
-        self.watched.clear();
+        self.unwatch();
         self.durability = None;
         self.consistency = None;
+    }
+
+    /// Watches nothing any more. Answers what it watched.
+    pub fn unwatch(&mut self) -> Vec<Watched> {
+        self.watched_bytes = 0;
+        std::mem::take(&mut self.watched)
+    }
+}
+
+impl Watched {
+    /// What watching `key` takes, here and in the transaction.
+    pub fn bytes_of(key: &[u8]) -> usize {
+        size_of::<Watched>() + key.len()
     }
 }
