@@ -124,7 +124,8 @@ enum Outstanding {
     Doomed(Box<[u8]>),
     /// Came before an older one.
     Came(Box<[u8]>),
-    /// The version of a key that is being watched; the last one of a WATCH is answered.
+    /// The version of a key that is being watched; the last one of a WATCH is answered, unless that
+    /// is not to be sent.
     Version {
         watched: Watched,
         last: bool,
@@ -294,8 +295,9 @@ impl Client {
         }
     }
 
-    /// Reserves the place of a key's version, to be watched.
+    /// Reserves the place of a key's version, to be watched; the `last` one of a WATCH is answered.
     pub fn await_version(&mut self, watched: Watched, last: bool) -> u32 {
+        let last = last && !self.is_muted();
         self.ordered += 1;
         self.versions += 1;
         let number = self.oldest.wrapping_add(self.outstanding.len() as u32);
@@ -406,6 +408,27 @@ mod tests {
         client.complete(first, true, &mut int(1));
         assert_eq!(client.out, b":1\r\n:2\r\n:3\r\n:5\r\n");
         assert!(client.is_idle() && !client.has_ordered() && !client.has_remote());
+    }
+
+    #[test]
+    fn a_muted_watch_is_not_answered() {
+        let watched = |key: &[u8]| Watched {
+            db: 0,
+            version: 0,
+            key: key.to_vec(),
+        };
+        let int = |value| move |out: &mut Vec<u8>| encode(&Reply::Int(value), Protocol::Resp2, out);
+        let mut client = Client::default();
+        client.session.reply_mode = ReplyMode::SkipNext;
+        let first = client.await_version(watched(b"one"), false);
+        let second = client.await_version(watched(b"two"), true);
+        let loud = client.await_version(watched(b"three"), true);
+        for place in [second, loud, first] {
+            client.complete(place, true, &mut int(7));
+        }
+        assert_eq!(client.out, b"+OK\r\n");
+        assert_eq!(client.session.watched.len(), 3);
+        assert!(client.is_idle() && !client.awaits_version());
     }
 
     #[test]
