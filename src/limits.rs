@@ -110,7 +110,8 @@ pub const REPLIES_OUTSTANDING_MAX: usize = 64 * 1024;
 pub const SUBMITTED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Bytes that one connection's replies may take before its further input waits for them to be
-/// read: what bounds a client that sends and does not read.
+/// read: what bounds a client that sends and does not read. The same holds for replies that came
+/// and wait behind an older one.
 pub const OUTPUT_BYTES_PAUSE: usize = 4 * 1024 * 1024;
 
 /// Calls of an embedding application that one core works on at a time; the rest wait in their

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::command::Outcome;
 use crate::config::{Config, Name};
-use crate::limits::REPLIES_OUTSTANDING_MAX;
+use crate::limits::{OUTPUT_BYTES_PAUSE, REPLIES_OUTSTANDING_MAX};
 use crate::metrics::Counters;
 use crate::resp::{Error, Protocol, Reply, encode, encode_bulk, encode_error, parse_int};
 use crate::session::{ReplyMode, Session, Watched};
@@ -107,6 +107,8 @@ pub struct Client {
     remote: u32,
     /// Versions in flight of keys to be watched.
     versions: u32,
+    /// Bytes of replies that came and wait behind an older one, or for their release.
+    held_bytes: usize,
     /// Stands in for a connection while a command of its transaction is answered beforehand: it
     /// can await nothing.
     detached: bool,
@@ -164,6 +166,7 @@ impl Client {
         } else {
             let mut bytes = Vec::new();
             encode(reply, protocol, &mut bytes);
+            self.held_bytes += bytes.len();
             self.outstanding.push_back(Outstanding::Came(bytes.into()));
         }
     }
@@ -212,14 +215,17 @@ impl Client {
         let Some(Outstanding::Guarded(came)) = self.outstanding.get_mut(place) else {
             return;
         };
-        let error = error.map(|error| {
+        let error: Option<Box<[u8]>> = error.map(|error| {
             let mut bytes = Vec::new();
             encode_error(error, &mut bytes);
             bytes.into()
         });
         self.outstanding[place] = match (came.take(), error) {
             (Some(reply), None) => Outstanding::Came(reply),
-            (Some(_), Some(error)) => Outstanding::Came(error),
+            (Some(reply), Some(error)) => {
+                self.held_bytes = self.held_bytes - reply.len() + error.len();
+                Outstanding::Came(error)
+            }
             (None, None) => Outstanding::Awaited,
             (None, Some(error)) => Outstanding::Doomed(error),
         };
@@ -258,11 +264,13 @@ impl Client {
             let mut bytes = Vec::new();
             if let Some(Outstanding::Guarded(came)) = self.outstanding.get_mut(place) {
                 write(&mut bytes);
+                self.held_bytes += bytes.len();
                 *came = Some(bytes.into());
             } else if let Some(awaited) = self.outstanding.get_mut(place) {
                 let awaited = std::mem::replace(awaited, Outstanding::Muted);
                 self.versions -= matches!(awaited, Outstanding::Version { .. }) as u32;
                 take_reply(&mut self.session, awaited, write, &mut bytes);
+                self.held_bytes += bytes.len();
                 self.outstanding[place] = Outstanding::Came(bytes.into());
             }
             return;
@@ -272,6 +280,7 @@ impl Client {
             Some(Outstanding::Guarded(_)) => {
                 let mut bytes = Vec::new();
                 write(&mut bytes);
+                self.held_bytes += bytes.len();
                 let came = Outstanding::Guarded(Some(bytes.into()));
                 return self.outstanding.push_front(came);
             }
@@ -290,6 +299,7 @@ impl Client {
     fn send_what_came(&mut self) {
         while let Some(Outstanding::Came(bytes)) = self.outstanding.front() {
             self.out.extend_from_slice(bytes);
+            self.held_bytes -= bytes.len();
             self.outstanding.pop_front();
             self.oldest = self.oldest.wrapping_add(1);
         }
@@ -331,7 +341,7 @@ impl Client {
     /// Whether no more requests may be taken until replies come.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.outstanding.len() >= REPLIES_OUTSTANDING_MAX
+        self.outstanding.len() >= REPLIES_OUTSTANDING_MAX || self.held_bytes > OUTPUT_BYTES_PAUSE
     }
 
     /// Whether so many replies more may be awaited.

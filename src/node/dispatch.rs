@@ -76,6 +76,10 @@ impl Engine {
         resolved: &Resolved,
         args: Args<'_>,
     ) -> Flow {
+        // Also what needs no log is answered behind the replies that do.
+        if client.is_full() {
+            return Flow::Wait;
+        }
         let spec = match &resolved.spec {
             Ok(spec) => *spec,
             Err(error) => return self.refuse(client, error.clone()),
@@ -194,9 +198,6 @@ impl Engine {
         (slot, shard): (u16, usize),
         args: Args<'_>,
     ) -> Flow {
-        if client.is_full() {
-            return Flow::Wait;
-        }
         let core = self.layout.core_of(shard);
         if core == self.core {
             // Lent keys come home by the log's order: so does the read.
@@ -246,7 +247,7 @@ impl Engine {
         slot: u16,
         args: Args<'_>,
     ) -> Flow {
-        if client.is_full() || !self.has_room() {
+        if !self.has_room() {
             return Flow::Wait;
         }
         self.push_read(client, id, spec.id, slot, args);
@@ -261,7 +262,7 @@ impl Engine {
         spec: &'static Spec,
         args: Args<'_>,
     ) -> Flow {
-        if client.is_full() || !self.has_room() || client.has_remote() {
+        if !self.has_room() || client.has_remote() {
             return Flow::Wait;
         }
         let alone = self.layout.shards == 1 && !client.has_ordered() && self.reads_now(client);
@@ -298,7 +299,7 @@ impl Engine {
         args: Args<'_>,
         durability: Option<Durability>,
     ) -> Flow {
-        if client.is_full() || !self.has_room() || client.has_remote() {
+        if !self.has_room() || client.has_remote() {
             return Flow::Wait;
         }
         let slot = match self.target(spec, args) {

@@ -9,7 +9,7 @@ use crate::checkpoint::{Origin, Store};
 use crate::command::{by_name, mutation};
 use crate::config::{Config, Name};
 use crate::error::Unavailable;
-use crate::limits::{REPLIES_OUTSTANDING_MAX, TRANSACTION_BYTES_MAX};
+use crate::limits::{OUTPUT_BYTES_PAUSE, REPLIES_OUTSTANDING_MAX, TRANSACTION_BYTES_MAX};
 use crate::metrics::Counters;
 use crate::resp::{Args, Span};
 use crate::rt::mesh::mesh;
@@ -242,4 +242,32 @@ fn one_watch_awaits_no_more_than_a_pipeline() {
     answer_versions(&mut client, 1, REPLIES_OUTSTANDING_MAX as u32);
     assert_eq!(client.session.watched.len(), REPLIES_OUTSTANDING_MAX + 1);
     assert_eq!(client.out, b"+OK\r\n+OK\r\n");
+}
+
+/// What is answered at once waits behind what is not, and is bounded as that is: in number, and in
+/// bytes.
+#[test]
+fn replies_that_wait_for_an_older_one_are_bounded() {
+    let mut engine = engine(&Doorbell::new().unwrap());
+    let large = "x".repeat(1 << 20);
+    for (words, fit) in [
+        (&["ping"][..], REPLIES_OUTSTANDING_MAX - 1),
+        (&["nonsense"], REPLIES_OUTSTANDING_MAX - 1),
+        (&["echo", &large], OUTPUT_BYTES_PAUSE / large.len()),
+    ] {
+        let mut client = Client::default();
+        let oldest = client.await_guarded();
+        for _ in 0..fit {
+            assert_eq!(ask(&mut engine, &mut client, words), Flow::Continue);
+        }
+        assert_eq!(ask(&mut engine, &mut client, words), Flow::Wait);
+        client.complete(oldest, true, &mut |out| {
+            out.extend_from_slice(large.as_bytes())
+        });
+        assert!(client.out.is_empty());
+        assert_eq!(ask(&mut engine, &mut client, words), Flow::Wait);
+        client.release(oldest, None);
+        assert!(client.is_idle() && !client.is_full());
+        assert_eq!(ask(&mut engine, &mut client, words), Flow::Continue);
+    }
 }

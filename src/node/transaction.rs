@@ -100,7 +100,7 @@ impl Engine {
     fn exec(&mut self, client: &mut Client, id: u64) -> Flow {
         // What WATCH asked for must be here first.
         let held = client.awaits_version() || client.has_remote();
-        if held || client.is_full() || !self.has_room() {
+        if held || !self.has_room() {
             return Flow::Wait;
         }
         let Some(transaction) = client.session.transaction.take() else {
