@@ -1,8 +1,10 @@
 //! What a read has to wait for.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Instant;
 
+use futures::future::{Either, select};
 use openraft::AsyncRuntime;
 use openraft::ReadPolicy;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -11,6 +13,7 @@ use openraft::metrics::RaftMetrics;
 
 use super::Group;
 use crate::error::Unavailable;
+use crate::raft::network::Mark;
 use crate::raft::runtime::Glommio;
 use crate::raft::types::{self, Types};
 
@@ -23,11 +26,12 @@ impl Group {
     ///
     /// # Errors
     /// [`Unavailable::NotLeader`] where another node leads, [`Unavailable::NoLeader`] where none is
-    /// known or no quorum answered within the longest election timeout.
+    /// known or no quorum answered within the longest election timeout what was sent to it since
+    /// this was called.
     pub async fn read_index(&self) -> Result<u64, Unavailable> {
         match self.index_alone() {
             Some(index) => Ok(index),
-            None => self.linearize(ReadPolicy::ReadIndex).await,
+            None => self.read_round().await,
         }
     }
 
@@ -44,7 +48,7 @@ impl Group {
     pub async fn read_lease(&self) -> Result<u64, Unavailable> {
         match self.index_alone() {
             Some(index) => Ok(index),
-            None if self.has_asked_for_a_successor() => self.linearize(ReadPolicy::ReadIndex).await,
+            None if self.has_asked_for_a_successor() => self.read_round().await,
             None if !self.holds_lease() => Err(Unavailable::NoLeader),
             None => self.linearize(ReadPolicy::LeaseRead).await,
         }
@@ -75,14 +79,57 @@ impl Group {
 
     /// Whether a quorum has promised, to this node, to grant nobody else a vote yet.
     fn holds_lease(&self) -> bool {
+        let answered = &self.conduct.answered;
+        self.is_quorum(|voter| self.conduct.is_recent(answered.at(voter)))
+    }
+
+    /// A round to a quorum, held to this node's own account of what was answered: openraft begins
+    /// it, and may take it for answered too early (see [`Answered`]). Where it is not mistaken the
+    /// answers it heard are in that account when it is done, and nothing is waited for.
+    ///
+    /// A quorum of which each has obeyed this node since the call had elected nobody else by then.
+    ///
+    /// [`Answered`]: crate::raft::network::Answered
+    async fn read_round(&self) -> Result<u64, Unavailable> {
+        let mark = self.conduct.answered.mark();
+        let deadline = Instant::now() + self.lease();
+        let index = self.linearize(ReadPolicy::ReadIndex).await?;
+        if !self.is_confirmed(mark) {
+            let confirmed = Glommio::timeout_at(deadline, self.confirmed(mark));
+            confirmed.await.unwrap_or(Err(Unavailable::NoLeader))?;
+        }
+        Ok(index)
+    }
+
+    async fn confirmed(&self, mark: Mark) -> Result<(), Unavailable> {
+        let mut news = self.conduct.answered.news();
+        let mut server = self.raft.server_metrics();
+        while !self.is_confirmed(mark) {
+            if !self.is_leader() {
+                return Err(Unavailable::NoLeader);
+            }
+            let (answer, change) = (pin!(news.next()), pin!(server.changed()));
+            if let Either::Right((Err(_stopped), _)) = select(answer, change).await {
+                return Err(self.down());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a quorum has obeyed what was sent behind `mark`.
+    fn is_confirmed(&self, mark: Mark) -> bool {
+        let answered = &self.conduct.answered;
+        self.is_quorum(|voter| answered.is_behind(voter, mark))
+    }
+
+    /// Whether those voters of whom `counts` holds are a quorum together with this node.
+    fn is_quorum(&self, counts: impl Fn(u64) -> bool) -> bool {
         let server = self.raft.server_metrics();
         let server = server.borrow_watched();
-        let promised = |voter: &&u64| {
-            **voter == server.id || self.conduct.is_recent(self.conduct.answered.at(**voter))
-        };
+        let counts = |voter: &&u64| **voter == server.id || counts(**voter);
         let configs = server.membership_config.get_joint_config();
         let is_quorum =
-            |voters: &BTreeSet<u64>| voters.iter().filter(promised).count() > voters.len() / 2;
+            |voters: &BTreeSet<u64>| voters.iter().filter(counts).count() > voters.len() / 2;
         !configs.is_empty() && configs.iter().all(is_quorum)
     }
 

@@ -105,7 +105,7 @@ pub trait PeerHandler {
 }
 
 pub(super) use addresses::Addresses;
-pub(super) use answered::Answered;
+pub(super) use answered::{Answered, Mark};
 
 /// A checkpoint with its content, on its way to a peer.
 pub(super) type Checkpoint = Snapshot<LeaderId, u64, BasicNode, Chunks>;

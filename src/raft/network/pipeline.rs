@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use futures::{FutureExt, Stream, StreamExt};
 use openraft::errors::RPCError;
@@ -12,6 +11,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult,
 };
 
+use super::answered::Sent;
 use super::{Answer, Answered, Peer, Peers, unreachable};
 use crate::limits::{PEER_APPEND_BYTES_IN_FLIGHT, PEER_APPENDS_IN_FLIGHT};
 use crate::raft::types::{LogId, Types};
@@ -32,7 +32,7 @@ pub(super) struct Pipeline<S> {
 }
 
 struct InFlight {
-    sent: Instant,
+    sent: Sent,
     previous: Option<LogId>,
     last: Option<LogId>,
     bytes: usize,
@@ -59,7 +59,7 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<S> {
     }
 
     fn begin(&mut self, request: AppendEntriesRequest<Types>) {
-        let sent = Instant::now();
+        let sent = self.answered.count();
         let previous = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id);
         let bytes = request.entries.iter().map(wire::entry_bytes).sum();

@@ -19,7 +19,7 @@ mod sleep;
 #[cfg_attr(feature = "sim", path = "simulated.rs")]
 mod tasks;
 mod timer;
-mod watch;
+pub(super) mod watch;
 
 #[cfg(test)]
 mod tests;

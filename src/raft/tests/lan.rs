@@ -28,6 +28,8 @@ pub struct Way {
     pub delay: Duration,
     /// How many of a hundred messages are lost.
     pub loss_percent: u8,
+    /// Answers wait, as in a connection that nothing gets through, and come when it is over.
+    pub holds_answers: bool,
 }
 
 /// A kind of message on its way from one node to another.
@@ -42,6 +44,8 @@ pub struct Lan {
     lines: RefCell<HashMap<Line, oneshot::Receiver<()>>>,
     /// Requests that reached their node, by the kind's name.
     served: RefCell<HashMap<&'static str, u64>>,
+    /// Answers that are held look again when theirs is dropped.
+    held: RefCell<Vec<oneshot::Sender<()>>>,
     /// State of the generator that decides what is lost.
     dice: Cell<u64>,
 }
@@ -69,6 +73,20 @@ impl Lan {
     /// Changes the way from `from` to `to`.
     pub fn set(&self, from: u64, to: u64, way: Way) {
         self.ways.borrow_mut().insert((from, to), way);
+        self.held.take();
+    }
+
+    /// Lets answers from `from` to `to` wait until another word on that way.
+    pub fn hold_answers(&self, from: u64, to: u64) {
+        let holds_answers = true;
+        self.set(
+            from,
+            to,
+            Way {
+                holds_answers,
+                ..self.way(from, to)
+            },
+        );
     }
 
     pub fn cut_way(&self, from: u64, to: u64) {
@@ -108,10 +126,12 @@ impl Lan {
         self.ways
             .borrow_mut()
             .retain(|(from, to), _| *from != id && *to != id);
+        self.held.take();
     }
 
     pub fn heal_all(&self) {
         self.ways.borrow_mut().clear();
+        self.held.take();
     }
 
     pub fn ids(&self) -> Vec<u64> {
@@ -134,6 +154,15 @@ impl Lan {
             .wrapping_add(1442695040888963407);
         self.dice.set(dice);
         (dice >> 33) % 100 < u64::from(percent)
+    }
+
+    async fn hold(&self, from: u64, to: u64) {
+        while self.way(from, to).holds_answers {
+            let (held, over) = oneshot::channel();
+            self.held.borrow_mut().push(held);
+            // It is dropped, never sent.
+            let _ = over.await;
+        }
     }
 
     /// Takes a message from one node to another, behind those of its kind before it.
@@ -202,6 +231,7 @@ impl Port {
             let answer = request(node)
                 .await
                 .map_err(|error| io::Error::other(error.to_string()));
+            lan.hold(id, from).await;
             lan.carry(id, from, kind).await?;
             answer
         });
