@@ -88,6 +88,20 @@ fn reading_without_a_read_index_is_found() {
 }
 
 #[test]
+fn a_round_confirmed_by_an_old_answer_is_found() {
+    let broken = |seed| Plan {
+        bug: Some(Bug::BelieveOldAnswers),
+        ..plan(seed, &[Fault::LateAnswer])
+    };
+    expect_found(
+        "a round confirmed by an old answer",
+        broken,
+        is_of_a_history,
+        |plan| Plan { bug: None, ..plan },
+    );
+}
+
+#[test]
 fn a_vote_that_is_not_synced_is_found() {
     let broken = |seed| {
         let mut plan = plan(seed, &[Fault::ForgottenVote]);

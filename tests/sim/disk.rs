@@ -78,6 +78,8 @@ pub struct Disk {
     lost: Cell<bool>,
     /// How long a sync takes at most, in us.
     pub sync_us_max: Cell<u64>,
+    /// No sync comes to an end.
+    pub is_stalled: Cell<bool>,
     /// Every write fails.
     pub is_full: Cell<bool>,
     /// A write has failed since the last start.
@@ -250,6 +252,9 @@ impl Inner {
             let taken = self.changes.get();
             let us = 30 + sim::below(self.disk.sync_us_max.get());
             rt::sleep(Duration::from_micros(us)).await;
+            while self.disk.is_stalled.get() {
+                rt::sleep(Duration::from_millis(1)).await;
+            }
             if self.disk.is_full.get() {
                 self.disk.failed.set(true);
                 *self.poison.borrow_mut() = Some("no space left on device".to_string());

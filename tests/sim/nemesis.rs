@@ -1,6 +1,7 @@
 //! What goes wrong.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use quorate::rt::sim::net::{self, Way};
 use quorate::rt::{self, sim};
 
 use crate::cluster::{Cluster, Machine};
+use crate::record::{Act, History};
+use crate::workload::Worker;
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub enum Fault {
     ForgottenVote,
     /// A power failure of who has acknowledged the most, and a restart before it has that again.
     ForgottenTail,
+    /// What a leader hears when another one has been elected, but not of that, while it is asked.
+    LateAnswer,
 }
 
 pub const ALL: &[Fault] = &[
@@ -55,7 +60,12 @@ pub const ALL: &[Fault] = &[
 ];
 
 /// Does harm until `stop`.
-pub async fn rage(cluster: Rc<Cluster>, faults: Vec<Fault>, stop: Rc<Cell<bool>>) {
+pub async fn rage(
+    cluster: Rc<Cluster>,
+    history: Rc<History>,
+    faults: Vec<Fault>,
+    stop: Rc<Cell<bool>>,
+) {
     while !stop.get() {
         pause(20, 600).await;
         let fault = faults[sim::below(faults.len() as u64) as usize];
@@ -76,6 +86,7 @@ pub async fn rage(cluster: Rc<Cluster>, faults: Vec<Fault>, stop: Rc<Cell<bool>>
             Fault::Wipe => wipe(&cluster),
             Fault::ForgottenTail => forgotten_tail(&cluster).await,
             Fault::ForgottenVote => forgotten_vote(&cluster).await,
+            Fault::LateAnswer => late_answer(&cluster, &history, &stop).await,
         }
     }
 }
@@ -380,6 +391,76 @@ async fn forgotten_tail(cluster: &Rc<Cluster>) {
     pause(2000, 4000).await;
     heal_cuts(cluster);
     pause(500, 1500).await;
+}
+
+/// Holds back that an entry is on its leader's disk, and one node's answer to it, until the other
+/// one leads and is written to. Then the disk comes to an end, so that the old leader commits the
+/// entry and says so; then that answer comes. Who reads there must not get what was before.
+async fn late_answer(cluster: &Rc<Cluster>, history: &Rc<History>, stop: &Rc<Cell<bool>>) {
+    let Some(leader) = cluster.machines.iter().find(|one| one.leads()).cloned() else {
+        return;
+    };
+    let late = cluster
+        .machine(1 + (leader.number + sim::below(2)) % 3)
+        .clone();
+    let next = cluster.machine(6 - leader.number - late.number).clone();
+    if !all_are_voters(cluster) {
+        return;
+    }
+    cut(late.number, leader.number);
+    leader.disk.is_stalled.set(true);
+    pause(20, 150).await;
+    cut_off(cluster, leader.number);
+    for _ in 0..200 {
+        if next.leads() || late.leads() {
+            break;
+        }
+        pause(5, 15).await;
+    }
+    pause(100, 400).await;
+    let keys = history
+        .singles
+        .borrow()
+        .iter()
+        .rev()
+        .map(|one| one.key)
+        .take(8)
+        .collect();
+    read_at(&leader, cluster, history, stop, keys);
+    pause(20, 60).await;
+    leader.disk.is_stalled.set(false);
+    pause(2, 10).await;
+    change_way(late.number, leader.number, |way| way.is_cut = false);
+    pause(5, 30).await;
+    heal_cuts(cluster);
+    pause(300, 1000).await;
+}
+
+/// Reads keys at one machine, each over a connection of its own.
+fn read_at(
+    machine: &Rc<Machine>,
+    cluster: &Rc<Cluster>,
+    history: &Rc<History>,
+    stop: &Rc<Cell<bool>>,
+    keys: BTreeSet<u64>,
+) {
+    for key in keys {
+        let Some(session) = machine.connect() else {
+            return;
+        };
+        let reader = Worker {
+            cluster: cluster.clone(),
+            history: history.clone(),
+            home: machine.number,
+            stop: stop.clone(),
+            name: 1000 + history.unique(),
+        };
+        rt::spawn(async move {
+            reader
+                .record_single(&session, key, &format!("GET k{key}"), Act::Get(None))
+                .await;
+        });
+    }
 }
 
 fn heal_between(one: u64, other: u64) {

@@ -139,6 +139,7 @@ impl Plan {
         let begun = sim::now_ns().unwrap_or(0);
         rt::spawn(nemesis::rage(
             cluster.clone(),
+            history.clone(),
             self.faults.clone(),
             stop.clone(),
         ));

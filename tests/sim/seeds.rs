@@ -2,7 +2,9 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use crate::cluster::Setup;
 use crate::nemesis::{ALL, Fault};
 use crate::run::Plan;
 
@@ -104,6 +106,26 @@ fn seeds_hold_with_leases() {
     let seeds = 0..number("QUORATE_SIM_SEEDS", LEASE_SEEDS);
     let (failures, _) = run_seeds(seeds, u64::MAX, by_lease);
     assert!(failures.is_empty(), "{} seeds failed", failures.len());
+}
+
+/// In each, a leader that had been replaced took an old answer for one to a round of reads.
+#[test]
+fn a_late_answer_confirms_no_read() {
+    for (seed, reads_by_lease) in [(5, false), (6, false), (13, false), (15, false), (16, true)] {
+        let mut plan = Plan::of(seed);
+        plan.setup = Setup {
+            nodes: 3,
+            cores: 1,
+            dedicated: false,
+            durability: "high",
+            votes_unsynced: false,
+            reads_by_lease,
+        };
+        plan.faults = vec![Fault::LateAnswer];
+        plan.length = Duration::from_secs(8);
+        let outcome = plan.run();
+        assert!(outcome.is_ok(), "{}: {outcome:?}", say(&plan));
+    }
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub enum Bug {
     AcknowledgeBeforeCommit,
     /// Reads do not ask a quorum how new they have to be.
     ReadWithoutIndex,
+    /// A read's round takes openraft's word that a quorum has answered it.
+    BelieveOldAnswers,
 }
 
 struct World {
