@@ -188,4 +188,18 @@ impl Group {
             Err(_elapsed) => Ok(None),
         }
     }
+
+    /// Waits until `deadline`, for who comes back to something: a group that stops is not held for
+    /// as long.
+    ///
+    /// # Errors
+    /// Where the group stopped before.
+    pub(super) async fn rest_until(&self, deadline: Instant) -> Result<(), Unavailable> {
+        let mut server = self.raft.server_metrics();
+        let stopped = async { while server.changed().await.is_ok() {} };
+        match Glommio::timeout_at(deadline, stopped).await {
+            Ok(()) => Err(self.down()),
+            Err(_elapsed) => Ok(()),
+        }
+    }
 }

@@ -84,14 +84,17 @@ impl Group {
         let Completed { index, floor, .. } = checkpoint;
         let is_newest = || self.conduct.retention.is_newest(checkpoint);
         let mut gone = 0;
-        while gone < index && is_newest() && !self.stopping.get() {
+        while is_newest() && !self.stopping.get() {
             let upto = index.min(self.needed_behind()).max(floor);
             // A group that stopped meanwhile forgets nothing; the checkpoint stands all the same.
             if upto > gone && self.raft.trigger().purge_log(upto).await.is_err() {
                 return;
             }
             gone = upto.max(gone);
-            rt::sleep(self.lease()).await;
+            let again = Instant::now() + self.lease();
+            if gone >= index || self.rest_until(again).await.is_err() {
+                return;
+            }
         }
     }
 

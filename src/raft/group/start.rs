@@ -113,7 +113,9 @@ impl Group {
         } else if let Some(until) = self.conduct.quiet_until.get() {
             let group = self.clone();
             drop(Glommio::spawn(async move {
-                Glommio::sleep_until(until).await;
+                if group.rest_until(until).await.is_err() {
+                    return;
+                }
                 group.conduct.quiet_until.set(None);
                 group.stand_as_allowed();
             }));

@@ -13,6 +13,7 @@ mod memory;
 mod nemesis;
 mod nodes;
 mod partitions;
+mod retention;
 mod rounds;
 mod single;
 mod voting;
