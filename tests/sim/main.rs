@@ -31,5 +31,6 @@ mod record;
 mod reply;
 mod run;
 mod seeds;
+mod stories;
 mod system;
 mod workload;
