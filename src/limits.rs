@@ -175,7 +175,8 @@ pub const CAUGHT_UP_ENTRIES_MAX: u64 = 32;
 
 /// How many checkpoints a follower that can be reached may lag behind before the log that it lacks
 /// goes: it takes one while the next is made, also where its disk or the way to it is slow. Each
-/// keeps a `checkpoint-log-size` of log on disk.
+/// keeps on the leader's disk the log between two checkpoints: `checkpoint-log-size`, or as much as
+/// the last checkpoint took where that is more. In large datasets that is some images' worth.
 pub const LAGGING_CHECKPOINTS_MAX: usize = 4;
 
 /// How long in ms a complete checkpoint may take to become known to the Raft core, before the log

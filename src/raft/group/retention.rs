@@ -1,9 +1,12 @@
 //! How much of the log is kept behind a checkpoint that covers it.
 //!
-//! All of it goes where nobody lacks it. A follower that can be reached and is not that far yet
-//! keeps what it lacks, for some checkpoints: one that was just given a checkpoint would otherwise
-//! find the log behind it gone, and be given the next, and so on for as long as there is load. One
-//! that cannot be reached keeps nothing: it is given a checkpoint when it is back.
+//! All of it goes where nobody lacks it. On the leader, a follower that can be reached and is not
+//! that far yet keeps what it lacks, for some checkpoints: one that was just given a checkpoint would
+//! otherwise find the log behind it gone, and be given the next, and so on for as long as there is
+//! load. One that cannot be reached keeps nothing: it is given a checkpoint when it is back.
+//!
+//! Who does not lead knows of nobody's log and forgets its own up to its checkpoint. A new leader
+//! gives a checkpoint to whoever lacks what it forgot as a follower.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
