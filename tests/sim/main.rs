@@ -24,6 +24,7 @@ mod check;
 mod client;
 mod cluster;
 mod disk;
+mod ending;
 #[path = "../history/mod.rs"]
 mod history;
 mod nemesis;
