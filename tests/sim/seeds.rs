@@ -14,9 +14,9 @@ const SEEDS: u64 = 200;
 const LEASE_SEEDS: u64 = 30;
 
 /// Of all requests under faults, as many have to be acknowledged, and as many of each seed's (the
-/// usual seeds: 99 %, and 88 % in the worst of them).
+/// usual seeds: 98.9 %, and 90 % in the worst of them).
 const ACKNOWLEDGED_PERCENT: u64 = 95;
-const SEED_ACKNOWLEDGED_PERCENT: u64 = 50;
+const SEED_ACKNOWLEDGED_PERCENT: u64 = 75;
 
 fn say(plan: &Plan) -> String {
     format!(

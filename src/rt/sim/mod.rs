@@ -54,6 +54,8 @@ pub enum Bug {
     AcknowledgeBeforeCommit,
     /// Reads do not ask a quorum how new they have to be.
     ReadWithoutIndex,
+    /// No node finds out how new a read has to be once a second leader was elected.
+    NoReadsAfterElection,
 }
 
 struct World {
