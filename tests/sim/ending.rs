@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quorate::rt::{self, sim};
 
-use crate::cluster::{Cluster, Session};
+use crate::cluster::{Cluster, Machine, Session};
 use crate::history::Kind;
 use crate::nemesis;
 use crate::record::Generations;
@@ -33,7 +33,7 @@ pub async fn settle(cluster: &Rc<Cluster>, clients: &Cell<u64>) -> Result<String
     for _ in 0..SETTLE_S * 10 {
         rt::sleep(AGAIN).await;
         start_all(cluster)?;
-        let digest = |one: &Rc<crate::cluster::Machine>| one.running()?.digest();
+        let digest = |one: &Rc<Machine>| one.running()?.digest();
         digests = cluster.machines.iter().map(digest).collect();
         let Some(Some((first, digest))) = digests.first() else {
             continue;
@@ -73,7 +73,7 @@ fn start_all(cluster: &Rc<Cluster>) -> Result<(), String> {
 
 /// How every node stands, a line each.
 fn states(cluster: &Cluster) -> String {
-    let state = |one: &Rc<crate::cluster::Machine>| {
+    let state = |one: &Rc<Machine>| {
         let state = one.running().map(|running| running.state());
         format!("{}: {state:?}", one.number)
     };
@@ -122,18 +122,34 @@ impl fmt::Display for Last {
     }
 }
 
-/// Asks the home of `worker` for one write and for all keys, each until it is answered; without
-/// `insists`, until the first that is not.
+/// Has every node answer one write and a read of every key, asked by a worker of its own. Of nodes
+/// that did not settle, or behind the first that does not serve, takes what there is: what is
+/// missing is then said by the histories.
 ///
 /// # Errors
-/// What was not answered in time, and why.
+/// Why they did not settle, or what was not answered in time, and why.
 pub async fn serve(
+    cluster: &Rc<Cluster>,
+    worker: impl Fn(u64) -> Worker,
+    generations: Generations,
+    settled: Result<(), String>,
+) -> Result<(), String> {
+    let mut served = settled;
+    for machine in &cluster.machines {
+        let one = serve_on(machine, worker(machine.number), generations, served.is_ok()).await;
+        served = served.and(one);
+    }
+    served
+}
+
+/// Without `insists`, until the first that is not answered.
+async fn serve_on(
+    machine: &Rc<Machine>,
     mut worker: Worker,
     generations: Generations,
     insists: bool,
 ) -> Result<(), String> {
     let cluster = worker.cluster.clone();
-    let machine = cluster.machine(worker.home).clone();
     let begun = sim::now_ns().unwrap_or(0);
     let mut session = machine.connect();
     for last in Last::all(generations) {

@@ -11,7 +11,8 @@ use crate::history::{Event, Kind, Part};
 use crate::record::{Act, Generations, History, KEYS, Single};
 use crate::reply::Reply;
 
-/// How long a client waits before it takes a request for lost.
+/// How long a client waits before it takes a request for lost. A node that runs has answered by
+/// then, in the worst case that it does not know what became of it.
 const PATIENCE: Duration = Duration::from_secs(12);
 
 /// One client, on whatever node it finds, until `stop`.
@@ -34,7 +35,7 @@ pub struct Refusal {
 fn judge(cluster: &Cluster, reply: Option<Reply>, request: &str) -> Result<Reply, Refusal> {
     let refused = |kind, why| Err(Refusal { kind, why });
     match reply {
-        None => refused(Kind::Info, "no reply".to_string()),
+        None => refused(Kind::Info, "no reply, or the node ended".to_string()),
         Some(Reply::Error(error)) => {
             let word = error.split(' ').next().unwrap_or_default();
             match word {
@@ -99,6 +100,17 @@ impl Worker {
         rt::sleep(Duration::from_millis(ms)).await;
     }
 
+    /// Asks, and takes the last reply.
+    async fn ask(&self, session: &Session, requests: &[String]) -> Result<Reply, Refusal> {
+        let request = requests.last().map_or("", String::as_str);
+        let reply = session.ask_all(requests, PATIENCE).await;
+        if reply.is_none() && session.is_alive() {
+            let alarm = format!("{request}: no reply within {PATIENCE:?}");
+            self.cluster.alarm(alarm);
+        }
+        judge(&self.cluster, reply, request)
+    }
+
     async fn once(&self, session: &Session) -> Result<(), Refusal> {
         match sim::below(10) {
             0..5 => self.single(session).await,
@@ -132,8 +144,7 @@ impl Worker {
         act: Act,
     ) -> Result<(), Refusal> {
         let begun = History::now();
-        let reply = session.ask(request, PATIENCE).await;
-        let reply = judge(&self.cluster, reply, request);
+        let reply = self.ask(session, &[request.to_string()]).await;
         self.history.count(kind_of(&reply));
         let (act, ended, asked) = match (reply, act) {
             (Err(refusal), _) if refusal.kind == Kind::Fail => return Err(refusal),
@@ -252,10 +263,7 @@ impl Worker {
             });
         };
         note(Kind::Invoke, parts);
-        let reply = session.ask_all(requests, PATIENCE).await;
-        let request = requests.last().map_or("", String::as_str);
-        let judged = judge(&self.cluster, reply, request);
-        let done = judged.and_then(|reply| {
+        let done = self.ask(session, requests).await.and_then(|reply| {
             came(&reply).ok_or_else(|| Refusal {
                 kind: Kind::Fail,
                 why: "what was watched has changed".to_string(),
