@@ -16,8 +16,11 @@ type Rows = BTreeMap<String, Vec<u8>>;
 #[derive(Default)]
 pub struct MetaDisk {
     rows: RefCell<Rows>,
+    /// What a crash leaves.
     platter: RefCell<Rows>,
-    /// Defect on purpose: a vote counts as synced when the operating system has it.
+    /// Defect on purpose: a vote counts as synced when the operating system has it. The first one
+    /// is synced, and each other one once the next is written: a crash leaves an older vote, where
+    /// none at all would be refused at the start.
     pub is_unsynced: Cell<bool>,
 }
 
@@ -36,10 +39,12 @@ impl MetaDisk {
     }
 
     fn keep(&self, key: String, value: Vec<u8>) {
-        self.rows.borrow_mut().insert(key.clone(), value.clone());
-        if !self.is_unsynced.get() || key != "vote" {
-            self.platter.borrow_mut().insert(key, value);
-        }
+        let before = self.rows.borrow_mut().insert(key.clone(), value.clone());
+        let synced = match before {
+            Some(before) if self.is_unsynced.get() && key == "vote" => before,
+            _ => value,
+        };
+        self.platter.borrow_mut().insert(key, synced);
     }
 }
 

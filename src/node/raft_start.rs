@@ -137,7 +137,6 @@ pub(super) async fn start_raft(
     cluster::own_address(config)?;
     let (log, may_have_lost) = open_log(config, &store)?;
     let meta = Meta::open(&config.dir().join("meta"))?;
-    check_remembered(&meta, &*log, &store, config.dir())?;
     let kept = Kept {
         log,
         may_have_lost,
@@ -161,14 +160,14 @@ pub(super) async fn start_raft_on(
     let Kept {
         log, meta, store, ..
     } = kept;
+    check_remembered(&meta, &*log, &store, config.dir())?;
     let address = cluster::own_address(config)?;
     let is_new = log.last().is_none() && log.purged().is_none() && store.newest().is_none();
     let is_behind = cluster::is_behind(&meta, kept.may_have_lost, config).await?;
     keep_no_longer(&*log)?;
-    let id = cluster::identity(&meta).await?;
     let nowhere = || format!("127.0.0.1:{}", config.port());
     let own = Member {
-        id,
+        id: cluster::identity(&meta).await?,
         address: address.as_ref().map_or_else(nowhere, ToString::to_string),
     };
     let sequencer = Rc::new(Sequencer::new(own.id, parker.clone()));

@@ -120,6 +120,10 @@ impl Relay {
         if rt::sim::has(rt::sim::Bug::ReadWithoutIndex) {
             return Some(self.group.applied_index().unwrap_or(0));
         }
+        #[cfg(feature = "sim")]
+        if rt::sim::has(rt::sim::Bug::NoReadsAfterElection) && self.group.state().term > 1 {
+            return None;
+        }
         let standing = self.group.standing();
         if standing.leads {
             return self.own_read_index().await.ok();

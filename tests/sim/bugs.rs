@@ -87,6 +87,20 @@ fn reading_without_a_read_index_is_found() {
     );
 }
 
+/// All agree at the end, nothing was lost, and nobody is served.
+#[test]
+fn never_reading_again_is_found() {
+    let broken = |seed| Plan {
+        bug: Some(Bug::NoReadsAfterElection),
+        ..plan(seed, &[Fault::Kill])
+    };
+    let shows = |why: &str| why.contains("does not serve");
+    expect_found("no reads after an election", broken, shows, |plan| Plan {
+        bug: None,
+        ..plan
+    });
+}
+
 #[test]
 fn a_round_confirmed_by_an_old_answer_is_found() {
     let broken = |seed| Plan {

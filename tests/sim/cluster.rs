@@ -263,6 +263,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether the process that it was made to still runs.
+    pub fn is_alive(&self) -> bool {
+        self.machine.is_up() && self.machine.starts.get() == self.start
+    }
+
     /// Sends all of `requests` and waits for the last one's reply; `None`: none came.
     pub async fn ask_all(&self, requests: &[String], patience: Duration) -> Option<Reply> {
         let mut last = None;
@@ -283,9 +288,5 @@ impl Session {
             Either::Left((reply, _)) => reply.ok(),
             Either::Right(_) => None,
         }
-    }
-
-    pub async fn ask(&self, request: &str, patience: Duration) -> Option<Reply> {
-        self.ask_all(&[request.to_string()], patience).await
     }
 }

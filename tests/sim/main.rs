@@ -5,6 +5,8 @@
 //! and a nemesis that cuts, slows, kills and fills. A seed gives the same run, poll for poll; a run
 //! ends with everything healed and then has to hold:
 //!
+//! - every node answers one write and a read of every key, and a node that runs has answered
+//!   whatever it was asked, if only that it does not know;
 //! - single keys are linearizable (`porcupine`), the reads at the end on every node included;
 //! - transactions over several keys are strictly serializable (`adya`);
 //! - every node has the same dataset at the same log index;
@@ -24,6 +26,7 @@ mod check;
 mod client;
 mod cluster;
 mod disk;
+mod ending;
 #[path = "../history/mod.rs"]
 mod history;
 mod nemesis;

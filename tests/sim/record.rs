@@ -7,6 +7,25 @@ use quorate::rt::sim;
 
 use crate::history::{Event, Kind};
 
+/// Keys in use at a time, of each kind; after their share of requests they make room for new ones,
+/// the next generation.
+pub const KEYS: u64 = 3;
+const SHARE: usize = 40;
+
+/// The generation of keys that is in use, of each kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Generations {
+    pub singles: u64,
+    pub lists: u64,
+    pub texts: u64,
+}
+
+impl Generations {
+    pub fn keys(generation: u64) -> std::ops::Range<u64> {
+        generation * KEYS..(generation + 1) * KEYS
+    }
+}
+
 /// What was done to one key, and what came back.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
@@ -26,15 +45,35 @@ pub struct Single {
     pub act: Act,
 }
 
+/// How many requests came to which end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub acknowledged: u64,
+    pub refused: u64,
+    pub uncertain: u64,
+}
+
+impl Counts {
+    /// Whether at least so many percent of the requests were acknowledged, and there were any.
+    pub fn has_acknowledged(&self, percent: u64) -> bool {
+        let asked = self.acknowledged + self.refused + self.uncertain;
+        self.acknowledged > 0 && self.acknowledged * 100 >= asked * percent
+    }
+
+    pub fn add(&mut self, other: Counts) {
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.uncertain += other.uncertain;
+    }
+}
+
 /// Everything that was recorded.
 #[derive(Default)]
 pub struct History {
     pub singles: RefCell<Vec<Single>>,
     pub lists: RefCell<Vec<Event>>,
     pub texts: RefCell<Vec<Event>>,
-    pub acknowledged: Cell<u64>,
-    pub refused: Cell<u64>,
-    pub uncertain: Cell<u64>,
+    pub counts: Cell<Counts>,
     next: Cell<u64>,
 }
 
@@ -49,16 +88,27 @@ impl History {
         self.next.get()
     }
 
+    pub fn generations(&self) -> Generations {
+        // A transaction is two events.
+        let transactions = |events: &RefCell<Vec<Event>>| events.borrow().len() / 2;
+        Generations {
+            singles: (self.singles.borrow().len() / SHARE) as u64,
+            lists: (transactions(&self.lists) / SHARE) as u64,
+            texts: (transactions(&self.texts) / SHARE) as u64,
+        }
+    }
+
     pub fn now() -> u64 {
         sim::now_ns().unwrap_or(0)
     }
 
     pub fn count(&self, kind: Kind) {
-        let counter = match kind {
-            Kind::Ok => &self.acknowledged,
-            Kind::Fail => &self.refused,
-            Kind::Info | Kind::Invoke => &self.uncertain,
-        };
-        counter.set(counter.get() + 1);
+        let mut counts = self.counts.get();
+        match kind {
+            Kind::Ok => counts.acknowledged += 1,
+            Kind::Fail => counts.refused += 1,
+            Kind::Info | Kind::Invoke => counts.uncertain += 1,
+        }
+        self.counts.set(counts);
     }
 }

@@ -9,12 +9,10 @@ use quorate::rt::sim::{self, Bug};
 
 use crate::check;
 use crate::cluster::{Cluster, Setup};
+use crate::ending;
 use crate::nemesis::{self, Fault};
-use crate::record::History;
+use crate::record::{Counts, History};
 use crate::workload::Worker;
-
-/// How long everything may take to come together once all is healed, in virtual seconds.
-const SETTLE_S: u64 = 90;
 
 /// What a run does.
 #[derive(Debug, Clone)]
@@ -32,9 +30,8 @@ pub struct Plan {
 pub struct Outcome {
     pub steps: u64,
     pub virtual_ms: u64,
-    pub acknowledged: u64,
-    pub refused: u64,
-    pub uncertain: u64,
+    /// What became of what was asked before the end.
+    pub asked: Counts,
     pub digest: String,
     pub elections: u64,
 }
@@ -151,78 +148,19 @@ impl Plan {
             }
         }
         stop.set(true);
-        let settled = settle(&cluster, &clients).await;
-        for machine in &cluster.machines {
-            let reader = worker(machine.number, 500 + machine.number);
-            // Also where they do not agree: what is missing is then said by the histories.
-            if let Some(session) = machine.connect() {
-                reader.read_all(&session).await;
-            }
-        }
-        let digest = settled?;
-        if let Some(alarm) = cluster.alarm.take() {
-            return Err(alarm);
-        }
+        let settled = ending::settle(&cluster, &clients).await;
+        let (asked, generations) = (history.counts.get(), history.generations());
+        let last = |number| worker(number, 500 + number);
+        ending::serve(&cluster, last, generations, settled.map(drop)).await?;
+        // What was written just now is everywhere, too.
+        let digest = ending::settle(&cluster, &clients).await?;
         let terms = cluster.machines.iter().filter_map(|one| one.running());
         Ok(Outcome {
             steps: sim::steps(),
             virtual_ms: sim::now_ns().unwrap_or(0) / 1_000_000,
-            acknowledged: history.acknowledged.get(),
-            refused: history.refused.get(),
-            uncertain: history.uncertain.get(),
+            asked,
             digest,
             elections: terms.map(|one| one.state().term).max().unwrap_or(0),
         })
     }
-}
-
-/// Heals everything, starts everybody and waits until all agree.
-async fn settle(cluster: &Rc<Cluster>, clients: &Cell<u64>) -> Result<String, String> {
-    nemesis::heal_all(cluster);
-    for machine in &cluster.machines {
-        machine.disk.sync_us_max.set(2000);
-    }
-    let mut digests = Vec::new();
-    for _ in 0..SETTLE_S * 10 {
-        rt::sleep(Duration::from_millis(100)).await;
-        for machine in &cluster.machines {
-            cluster.look(machine);
-            if machine.disk.is_full.replace(false) {
-                cluster.kill(machine);
-            }
-            cluster.power_up(machine);
-            if !machine.is_up() {
-                cluster.start(machine);
-            }
-        }
-        if let Some(alarm) = cluster.alarm.take() {
-            return Err(alarm);
-        }
-        let digest = |one: &Rc<crate::cluster::Machine>| one.running()?.digest();
-        digests = cluster.machines.iter().map(digest).collect();
-        let Some(Some((first, digest))) = digests.first() else {
-            continue;
-        };
-        let same = |one: &Option<(u64, _)>| one.as_ref().is_some_and(|one| one.0 == *first);
-        if clients.get() > 0 || *first == 0 || !digests.iter().all(same) {
-            continue;
-        }
-        if let Some(place) = digests.iter().position(|one| *one != digests[0]) {
-            return Err(format!(
-                "nodes 1 and {} differ at index {first}: {digests:?}",
-                place + 1
-            ));
-        }
-        return Ok(digest.to_string());
-    }
-    let states = cluster.machines.iter().map(|one| {
-        let state = one.running().map(|running| running.state());
-        format!("{}: {state:?}", one.number)
-    });
-    let states: Vec<String> = states.collect();
-    Err(format!(
-        "no agreement {SETTLE_S} s after all was healed, {} clients wait: {digests:?}\n{}",
-        clients.get(),
-        states.join("\n")
-    ))
 }

@@ -6,13 +6,22 @@ use std::time::Duration;
 
 use crate::cluster::Setup;
 use crate::nemesis::{ALL, Fault, STORIES};
-use crate::run::Plan;
+use crate::record::Counts;
+use crate::run::{Outcome, Plan};
 
 /// Seeds that every change runs.
 const SEEDS: u64 = 200;
 
 /// Seeds that it runs with reads by lease.
 const LEASE_SEEDS: u64 = 30;
+
+/// Of all requests under faults, as many have to be acknowledged (the usual seeds: 98.9 %).
+const ACKNOWLEDGED_PERCENT: u64 = 95;
+
+/// Of each seed's, so many, and at least so many in number: where nobody serves, clients wait
+/// instead of being refused much (the worst of 545 seeds: 90 %, and 169).
+const SEED_ACKNOWLEDGED_PERCENT: u64 = 75;
+const SEED_ACKNOWLEDGED_MIN: u64 = 50;
 
 fn say(plan: &Plan) -> String {
     format!(
@@ -50,7 +59,7 @@ fn run_seeds(
     plan: impl Fn(u64) -> Plan + Sync,
 ) -> (Vec<String>, u64) {
     let (next, steps) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
-    let acknowledged = AtomicU64::new(0);
+    let asked = Mutex::new(Counts::default());
     let failures = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
@@ -62,10 +71,10 @@ fn run_seeds(
                         return;
                     }
                     let plan = plan(seed);
-                    match plan.run() {
+                    match plan.run().and_then(serves_under_faults) {
                         Ok(outcome) => {
                             steps.fetch_add(outcome.steps, Ordering::Relaxed);
-                            acknowledged.fetch_add(outcome.acknowledged, Ordering::Relaxed);
+                            asked.lock().unwrap().add(outcome.asked);
                             if std::env::var_os("QUORATE_SIM_SHOW").is_some() {
                                 eprintln!("{}: {outcome:?}", say(&plan));
                             }
@@ -80,12 +89,25 @@ fn run_seeds(
             });
         }
     });
-    eprintln!(
-        "{} steps, {} requests acknowledged",
-        steps.load(Ordering::Relaxed),
-        acknowledged.load(Ordering::Relaxed)
-    );
-    (failures.into_inner().unwrap(), steps.into_inner())
+    let (asked, mut failures) = (asked.into_inner().unwrap(), failures.into_inner().unwrap());
+    eprintln!("{} steps, {asked:?}", steps.load(Ordering::Relaxed));
+    if !asked.has_acknowledged(ACKNOWLEDGED_PERCENT) {
+        let failure = format!("all seeds together: too few acknowledged: {asked:?}");
+        eprintln!("{failure}");
+        failures.push(failure);
+    }
+    (failures, steps.into_inner())
+}
+
+/// Faults make requests wait; they are no reason to refuse most of them.
+fn serves_under_faults(outcome: Outcome) -> Result<Outcome, String> {
+    let asked = outcome.asked;
+    let serves = asked.has_acknowledged(SEED_ACKNOWLEDGED_PERCENT)
+        && asked.acknowledged >= SEED_ACKNOWLEDGED_MIN;
+    match serves {
+        true => Ok(outcome),
+        false => Err(format!("too few acknowledged: {outcome:?}")),
+    }
 }
 
 fn number(name: &str, usual: u64) -> u64 {

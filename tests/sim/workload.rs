@@ -8,15 +8,12 @@ use quorate::rt::{self, sim};
 
 use crate::cluster::{Cluster, Session};
 use crate::history::{Event, Kind, Part};
-use crate::record::{Act, History, Single};
+use crate::record::{Act, Generations, History, KEYS, Single};
 use crate::reply::Reply;
 
-/// How long a client waits before it takes a request for lost.
+/// How long a client waits before it takes a request for lost. A node that runs has answered by
+/// then, in the worst case that it does not know what became of it.
 const PATIENCE: Duration = Duration::from_secs(12);
-
-/// Keys in use at a time, of each kind; after its share of requests a key makes room for a new one.
-const KEYS: u64 = 3;
-const SHARE: usize = 40;
 
 /// One client, on whatever node it finds, until `stop`.
 pub struct Worker {
@@ -28,25 +25,38 @@ pub struct Worker {
     pub name: u64,
 }
 
-/// What a reply says of a request: `Err` where it brought nothing.
-fn judge(cluster: &Cluster, reply: Option<Reply>, request: &str) -> Result<Reply, Kind> {
+/// Why a request brought nothing: `Fail` or `Info`, and in words.
+pub struct Refusal {
+    pub kind: Kind,
+    pub why: String,
+}
+
+/// What a reply says of a request.
+fn judge(cluster: &Cluster, reply: Option<Reply>, request: &str) -> Result<Reply, Refusal> {
+    let refused = |kind, why| Err(Refusal { kind, why });
     match reply {
-        None => Err(Kind::Info),
+        None => refused(Kind::Info, "no reply, or the node ended".to_string()),
         Some(Reply::Error(error)) => {
             let word = error.split(' ').next().unwrap_or_default();
             match word {
-                "UNCERTAIN" => Err(Kind::Info),
+                "UNCERTAIN" => refused(Kind::Info, error),
                 "CLUSTERDOWN" | "BUSY" | "SHUTDOWN" | "MISCONF" | "TRYAGAIN" | "EXECABORT" => {
-                    Err(Kind::Fail)
+                    refused(Kind::Fail, error)
                 }
                 _ => {
                     cluster.alarm(format!("{request}: {error}"));
-                    Err(Kind::Info)
+                    refused(Kind::Info, error)
                 }
             }
         }
         Some(reply) => Ok(reply),
     }
+}
+
+fn kind_of<T>(asked: &Result<T, Refusal>) -> Kind {
+    asked
+        .as_ref()
+        .map_or_else(|refusal| refusal.kind, |_| Kind::Ok)
 }
 
 fn number(reply: &Reply) -> u64 {
@@ -64,15 +74,21 @@ impl Worker {
             if let Some(session) = machine.connect() {
                 let mut known = true;
                 while known && !self.stop.get() && sim::below(40) > 0 {
-                    known = self.once(&session).await;
+                    let asked = self.once(&session).await;
+                    known = !asked.is_err_and(|refusal| refusal.kind == Kind::Info);
                     self.think().await;
                 }
                 if !known {
-                    self.name = 1000 + self.history.unique();
+                    self.take_new_name();
                 }
             }
             self.think().await;
         }
+    }
+
+    /// Whoever asked for what nobody knows the end of asks no more.
+    pub fn take_new_name(&mut self) {
+        self.name = 1000 + self.history.unique();
     }
 
     async fn think(&self) {
@@ -84,20 +100,32 @@ impl Worker {
         rt::sleep(Duration::from_millis(ms)).await;
     }
 
-    /// One request. False: its end is not known.
-    async fn once(&self, session: &Session) -> bool {
+    /// Asks, and takes the last reply.
+    async fn ask(&self, session: &Session, requests: &[String]) -> Result<Reply, Refusal> {
+        let request = requests.last().map_or("", String::as_str);
+        let reply = session.ask_all(requests, PATIENCE).await;
+        if reply.is_none() && session.is_alive() {
+            let alarm = format!("{request}: no reply within {PATIENCE:?}");
+            self.cluster.alarm(alarm);
+        }
+        judge(&self.cluster, reply, request)
+    }
+
+    async fn once(&self, session: &Session) -> Result<(), Refusal> {
         match sim::below(10) {
-            0..5 => {
-                let generation = self.history.singles.borrow().len() / SHARE;
-                let key = generation as u64 * KEYS + sim::below(KEYS);
-                self.single(session, key).await
-            }
+            0..5 => self.single(session).await,
             5..8 => self.lists(session).await,
             _ => self.texts(session).await,
         }
     }
 
-    async fn single(&self, session: &Session, key: u64) -> bool {
+    /// A key of those that are in use.
+    fn key_of(generation: u64) -> u64 {
+        generation * KEYS + sim::below(KEYS)
+    }
+
+    async fn single(&self, session: &Session) -> Result<(), Refusal> {
+        let key = Self::key_of(self.history.generations().singles);
         let value = format!("{};", self.history.unique());
         let (request, act) = match sim::below(10) {
             0..3 => (format!("SET k{key} {value}"), Act::Set(value)),
@@ -114,20 +142,18 @@ impl Worker {
         key: u64,
         request: &str,
         act: Act,
-    ) -> bool {
+    ) -> Result<(), Refusal> {
         let begun = History::now();
-        let reply = session.ask(request, PATIENCE).await;
-        let reply = judge(&self.cluster, reply, request);
-        let kind = reply.as_ref().map_or_else(|kind| *kind, |_| Kind::Ok);
-        self.history.count(kind);
-        let (act, ended) = match (reply, act) {
-            (Err(Kind::Fail), _) => return true,
-            (Err(_), act) => (act, u64::MAX),
+        let reply = self.ask(session, &[request.to_string()]).await;
+        self.history.count(kind_of(&reply));
+        let (act, ended, asked) = match (reply, act) {
+            (Err(refusal), _) if refusal.kind == Kind::Fail => return Err(refusal),
+            (Err(refusal), act) => (act, u64::MAX, Err(refusal)),
             (Ok(Reply::Int(length)), Act::Append(value, _)) => {
-                (Act::Append(value, Some(length)), History::now())
+                (Act::Append(value, Some(length)), History::now(), Ok(()))
             }
-            (Ok(Reply::Text(text)), Act::Get(_)) => (Act::Get(Some(text)), History::now()),
-            (Ok(_), act) => (act, History::now()),
+            (Ok(Reply::Text(text)), Act::Get(_)) => (Act::Get(Some(text)), History::now(), Ok(())),
+            (Ok(_), act) => (act, History::now(), Ok(())),
         };
         self.history.singles.borrow_mut().push(Single {
             client: self.name,
@@ -136,15 +162,15 @@ impl Worker {
             ended,
             act,
         });
-        kind != Kind::Info
+        asked
     }
 
-    async fn lists(&self, session: &Session) -> bool {
-        let generation = (self.history.lists.borrow().len() / 2 / SHARE) as u64;
+    async fn lists(&self, session: &Session) -> Result<(), Refusal> {
+        let generation = self.history.generations().lists;
         let count = 1 + sim::below(3);
         let parts: Vec<Part> = (0..count)
             .map(|_| {
-                let key = generation * KEYS + sim::below(KEYS);
+                let key = Self::key_of(generation);
                 match sim::below(2) {
                     0 => Part::Append(key, self.history.unique()),
                     _ => Part::List(key, Vec::new()),
@@ -180,15 +206,20 @@ impl Worker {
         .await
     }
 
-    async fn texts(&self, session: &Session) -> bool {
-        let generation = (self.history.texts.borrow().len() / 2 / SHARE) as u64;
+    async fn texts(&self, session: &Session) -> Result<(), Refusal> {
+        let generation = self.history.generations().texts;
         let (writes, first) = (sim::below(2) == 0, sim::below(KEYS));
         let keys = (0..1 + sim::below(KEYS)).map(|n| generation * KEYS + (first + n) % KEYS);
         let part = |key| match writes {
             true => Part::Write(key, self.history.unique()),
             false => Part::Read(key, None),
         };
-        let parts: Vec<Part> = keys.map(part).collect();
+        self.record_texts(session, keys.map(part).collect()).await
+    }
+
+    /// Writes or reads texts, all in one request.
+    async fn record_texts(&self, session: &Session, parts: Vec<Part>) -> Result<(), Refusal> {
+        let writes = matches!(parts[..], [Part::Write(..), ..]);
         let mut request = if writes { "MSET" } else { "MGET" }.to_string();
         for part in &parts {
             match part {
@@ -219,7 +250,7 @@ impl Worker {
         requests: &[String],
         parts: &[Part],
         came: impl Fn(&Reply) -> Option<Vec<Part>>,
-    ) -> bool {
+    ) -> Result<(), Refusal> {
         let events = match texts {
             true => &self.history.texts,
             false => &self.history.lists,
@@ -232,54 +263,47 @@ impl Worker {
             });
         };
         note(Kind::Invoke, parts);
-        let reply = session.ask_all(requests, PATIENCE).await;
-        let request = requests.last().map_or("", String::as_str);
-        let judged = judge(&self.cluster, reply, request);
-        let done = judged.map(|reply| came(&reply));
-        let kind = match &done {
-            Ok(Some(parts)) => {
-                note(Kind::Ok, parts);
-                Kind::Ok
-            }
-            Ok(None) => {
-                note(Kind::Fail, parts);
-                Kind::Fail
-            }
-            Err(kind) => {
-                note(*kind, parts);
-                *kind
-            }
-        };
+        let done = self.ask(session, requests).await.and_then(|reply| {
+            came(&reply).ok_or_else(|| Refusal {
+                kind: Kind::Fail,
+                why: "what was watched has changed".to_string(),
+            })
+        });
+        let kind = kind_of(&done);
+        note(kind, done.as_deref().unwrap_or(parts));
         self.history.count(kind);
-        kind != Kind::Info
+        done.map(drop)
     }
 
-    /// Reads every key that is still of interest from one node.
-    pub async fn read_all(&self, session: &Session) {
-        let singles = self.history.singles.borrow().len() / SHARE;
-        for key in 0..(singles as u64 + 1) * KEYS {
-            let request = format!("GET k{key}");
-            if !self
-                .record_single(session, key, &request, Act::Get(None))
-                .await
-            {
-                return;
-            }
-        }
-        let lists = self.history.lists.borrow().len() / 2 / SHARE;
-        for key in 0..(lists as u64 + 1) * KEYS {
-            let parts = [Part::List(key, Vec::new())];
-            let came = |reply: &Reply| {
-                let values = reply.elements().iter().map(number).collect();
-                Some(vec![Part::List(key, values)])
-            };
-            let request = format!("LRANGE l{key} 0 -1");
-            if !self
-                .transaction(false, session, &[request], &parts, came)
-                .await
-            {
-                return;
-            }
-        }
+    /// Writes a key that will be read at the end.
+    pub async fn write_last(&self, session: &Session) -> Result<(), Refusal> {
+        let value = format!("{};", self.history.unique());
+        let request = format!("APPEND k0 {value}");
+        self.record_single(session, 0, &request, Act::Append(value, None))
+            .await
+    }
+
+    pub async fn read_single(&self, session: &Session, key: u64) -> Result<(), Refusal> {
+        let request = format!("GET k{key}");
+        self.record_single(session, key, &request, Act::Get(None))
+            .await
+    }
+
+    pub async fn read_list(&self, session: &Session, key: u64) -> Result<(), Refusal> {
+        let came = |reply: &Reply| {
+            let values = reply.elements().iter().map(number).collect();
+            Some(vec![Part::List(key, values)])
+        };
+        let request = format!("LRANGE l{key} 0 -1");
+        let parts = [Part::List(key, Vec::new())];
+        self.transaction(false, session, &[request], &parts, came)
+            .await
+    }
+
+    /// Reads all texts of one generation.
+    pub async fn read_texts(&self, session: &Session, generation: u64) -> Result<(), Refusal> {
+        let keys = Generations::keys(generation);
+        let parts = keys.map(|key| Part::Read(key, None)).collect();
+        self.record_texts(session, parts).await
     }
 }

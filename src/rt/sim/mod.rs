@@ -56,6 +56,8 @@ pub enum Bug {
     ReadWithoutIndex,
     /// A read's round takes openraft's word that a quorum has answered it.
     BelieveOldAnswers,
+    /// No node finds out how new a read has to be once a second leader was elected.
+    NoReadsAfterElection,
 }
 
 struct World {
