@@ -81,7 +81,7 @@ pub const LOG_RECENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const LOG_FRAME_BYTES_SOFT: usize = 4 * 1024 * 1024;
 
 /// Bytes up to which a frame is that of a client or two, who find the machine idle: see
-/// `rt::file::write_durable`. What comes of load is larger.
+/// `rt::file::write_direct`. What comes of load is larger.
 pub const LOG_FRAME_BYTES_SMALL: usize = 512;
 
 /// Bytes above which a log write leaves the executor for the helper thread, and above which write

@@ -8,7 +8,8 @@ use std::sync::Arc;
 pub enum Access {
     /// A write that the operating system may keep in memory.
     Write,
-    /// A write that is on disk when it returns.
+    /// A write that is to be on disk before anybody is told; in the segment log a [`Access::Sync`]
+    /// follows.
     WriteDurable,
     /// A sync of what was written before.
     Sync,

@@ -383,6 +383,7 @@ fn a_failed_write_or_sync_poisons_the_segment_log() {
         poisons(Backend::Segment, Access::WriteDurable, 3, libc::EIO, true).await;
         poisons(Backend::Segment, Access::Write, 3, libc::ENOSPC, false).await;
         poisons(Backend::Segment, Access::Sync, 3, libc::EIO, false).await;
+        poisons(Backend::Segment, Access::Sync, 3, libc::EIO, true).await;
         // The third segment finds the disk full.
         poisons(Backend::Segment, Access::Prepare, 2, libc::ENOSPC, true).await;
         poisons(Backend::Segment, Access::Prepare, 2, libc::ENOSPC, false).await;

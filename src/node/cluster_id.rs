@@ -137,6 +137,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rt::net::run_test;
 
     fn kept(meta: &Meta) -> u64 {
         let kept = meta.get(CLUSTER_ID).unwrap_or(vec![0; 8]);
@@ -148,11 +149,7 @@ mod tests {
     fn what_was_drawn_for_a_cluster_that_did_not_begin_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().to_path_buf();
-        let settings = rt::Settings {
-            name: "test".into(),
-            placement: rt::Placement::Unbound,
-        };
-        let run = rt::executor::run(&settings, async move {
+        run_test(async move {
             let meta = Rc::new(Meta::open(&dir).unwrap());
             let cluster_id = ClusterId {
                 meta: meta.clone(),
@@ -184,6 +181,5 @@ mod tests {
             begins.begun(drawn);
             assert_eq!((kept(&meta), begins.known()), (drawn, drawn));
         });
-        run.unwrap();
     }
 }

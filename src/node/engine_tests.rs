@@ -13,6 +13,7 @@ use crate::limits::{OUTPUT_BYTES_PAUSE, REPLIES_OUTSTANDING_MAX, TRANSACTION_BYT
 use crate::metrics::Counters;
 use crate::resp::{Args, Span};
 use crate::rt::mesh::mesh;
+use crate::rt::net::run_test;
 use crate::rt::{self, Doorbell, Parker};
 use crate::session::Watched;
 use crate::shard::{Delivery, Local, Part, Shard};
@@ -120,11 +121,7 @@ fn a_refused_batch_gives_back_its_own_bytes() {
 fn what_waited_for_a_checkpoint_makes_room() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().to_path_buf();
-    let settings = rt::Settings {
-        name: "test".into(),
-        placement: rt::Placement::Unbound,
-    };
-    let run = rt::executor::run(&settings, async move {
+    run_test(async move {
         let doorbell = Doorbell::new().unwrap();
         let parker = Parker::new(doorbell.clone());
         let mut engine = engine(&doorbell);
@@ -155,7 +152,6 @@ fn what_waited_for_a_checkpoint_makes_room() {
         }
         assert_eq!(engine.submitted_bytes, 0);
     });
-    run.unwrap();
 }
 
 /// Has a connection ask for something.

@@ -75,6 +75,7 @@ mod tests {
     use crate::node::Sequencer;
     use crate::node::sequencer::Outgoing;
     use crate::raft::Applier;
+    use crate::rt::net::run_test;
     use crate::rt::{self, Doorbell, Parker};
 
     const LOG_BYTES_MAX: u64 = 1000;
@@ -120,11 +121,7 @@ mod tests {
     fn what_no_checkpoint_covers_stays_due() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let settings = rt::Settings {
-            name: "test".into(),
-            placement: rt::Placement::Unbound,
-        };
-        let run = rt::executor::run(&settings, async move {
+        run_test(async move {
             let joint = joint(store);
             let mut log_bytes = LOG_BYTES_MAX;
             let due = |log_bytes, in_ms| {
@@ -157,6 +154,5 @@ mod tests {
             joint.note_installed(4);
             assert!(!due(log_bytes, 8000), "the other node's covers it");
         });
-        run.unwrap();
     }
 }

@@ -116,42 +116,29 @@ mod tests {
         let unknown = |_| None;
         let known = |node: u64| Some(Arc::from(format!("node-{node}:6379")));
         let asked_in_vain = |_| panic!("it is known already");
-        assert_eq!(
-            stand.follow(in_term(1, 7), 10, false, unknown),
-            News::Standing
-        );
-        assert_eq!(
-            stand.follow(in_term(1, 7), 10, false, unknown),
-            News::Nothing
-        );
-        assert_eq!(
-            stand.follow(in_term(1, 7), 20, false, unknown),
-            News::Fresher
-        );
-        assert_eq!(
-            stand.follow(in_term(1, 7), 20, false, known),
-            News::Standing
-        );
+        let first = in_term(1, 7);
+        let mut news = |fresh_ms, address_of| stand.follow(first, fresh_ms, false, address_of);
+        type AddressOf = fn(u64) -> Option<Arc<str>>;
+        for (fresh_ms, address_of, expected) in [
+            (10, unknown as AddressOf, News::Standing),
+            (10, unknown, News::Nothing),
+            (20, unknown, News::Fresher),
+            (20, known, News::Standing),
+            (20, asked_in_vain, News::Nothing),
+        ] {
+            assert_eq!(news(fresh_ms, address_of), expected);
+        }
         assert_eq!(stand.leader.as_deref(), Some("node-7:6379"));
-        assert_eq!(
-            stand.follow(in_term(1, 7), 20, false, asked_in_vain),
-            News::Nothing
-        );
-        assert_eq!(
-            stand.follow(in_term(1, 7), 20, true, asked_in_vain),
-            News::Standing
-        );
+        assert_eq!(stand.follow(first, 20, true, asked_in_vain), News::Standing);
         assert_eq!(stand.leader.as_deref(), Some("node-7:6379"));
-        assert_eq!(
-            stand.follow(in_term(2, 8), 20, true, unknown),
-            News::Standing
-        );
+        let second = in_term(2, 8);
+        assert_eq!(stand.follow(second, 20, true, unknown), News::Standing);
         assert_eq!(stand.leader, None);
         let lost = Standing {
             term: 3,
             seat: Seat::Lost,
         };
-        stand.follow(in_term(2, 8), 20, true, known);
+        stand.follow(second, 20, true, known);
         assert_eq!(stand.follow(lost, 20, true, asked_in_vain), News::Standing);
         assert_eq!(stand.leader, None);
     }

@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{SendError, Sender, channel};
 
 use futures::channel::oneshot;
+use io_uring::opcode;
 use io_uring::types::{Fd, FsyncFlags};
-use io_uring::{opcode, squeue};
 
 use super::ring::Ring;
 
@@ -105,56 +105,34 @@ impl std::ops::Deref for AlignedBuffer {
 }
 
 /// Writes `buffer` at `offset` of `fd`, which was opened with `O_DIRECT`; length and offset are
-/// multiples of [`BLOCK_BYTES`]. Gives the buffer back with the count of bytes written. Durable
-/// once [`fdatasync`] has followed.
+/// multiples of [`BLOCK_BYTES`]. Gives the buffer back with the count of bytes written. `durable`:
+/// on disk when it ends; else once [`fdatasync`] has followed, of whose end alone the core's main
+/// task is told.
 ///
-/// Goes through the core's own ring, whose main task is told of the sync's end only.
+/// On a disk that needs a flush for it, the kernel ends a durable write by a task on the CPU that
+/// the disk interrupts, behind whatever runs there: 0.05 ms sooner than write and [`fdatasync`]
+/// where that CPU idles, up to a time slice later where it does not.
 pub async fn write_direct(
     fd: RawFd,
     buffer: AlignedBuffer,
     offset: u64,
+    durable: bool,
 ) -> (io::Result<usize>, AlignedBuffer) {
-    let Some(ring) = Ring::current() else {
-        return write_blocking(fd, buffer, offset, 0).await;
-    };
-    let entry = write_entry(fd, &buffer, offset, 0);
-    // SAFETY: the bytes are on the heap and belong to `buffer`, which the ring keeps until the
-    // write is through; moving the handle does not move them.
-    unsafe { ring.awaited(entry, buffer) }.await
-}
-
-/// As [`write_direct`], and durable when it ends.
-///
-/// On a disk that needs a flush for that, the kernel ends the write by a task on the CPU that the
-/// disk interrupts, behind whatever runs there: 0.05 ms sooner than write and [`fdatasync`] where
-/// that CPU idles, up to a time slice later where it does not.
-pub async fn write_durable(
-    fd: RawFd,
-    buffer: AlignedBuffer,
-    offset: u64,
-) -> (io::Result<usize>, AlignedBuffer) {
-    let Some(ring) = Ring::current() else {
-        return write_blocking(fd, buffer, offset, libc::RWF_DSYNC).await;
-    };
-    let entry = write_entry(fd, &buffer, offset, libc::RWF_DSYNC);
-    // SAFETY: as in `write_direct`.
-    unsafe { ring.file(entry, buffer) }.await
-}
-
-fn write_entry(fd: RawFd, buffer: &AlignedBuffer, offset: u64, flags: i32) -> squeue::Entry {
-    let length = buffer.len().min(u32::MAX as usize) as u32;
-    opcode::Write::new(Fd(fd), buffer.as_ptr(), length)
-        .offset(offset)
-        .rw_flags(flags)
-        .build()
-}
-
-async fn write_blocking(
-    fd: RawFd,
-    buffer: AlignedBuffer,
-    offset: u64,
-    flags: i32,
-) -> (io::Result<usize>, AlignedBuffer) {
+    let flags = if durable { libc::RWF_DSYNC } else { 0 };
+    if let Some(ring) = Ring::current() {
+        let length = buffer.len().min(u32::MAX as usize) as u32;
+        let entry = opcode::Write::new(Fd(fd), buffer.as_ptr(), length)
+            .offset(offset)
+            .rw_flags(flags)
+            .build();
+        if durable {
+            // SAFETY: the bytes are on the heap and belong to `buffer`, which the ring keeps until
+            // the write is through; moving the handle does not move them.
+            return unsafe { ring.file(entry, buffer) }.await;
+        }
+        // SAFETY: as above.
+        return unsafe { ring.awaited(entry, buffer) }.await;
+    }
     blocking(move || {
         let bytes = libc::iovec {
             iov_base: buffer.as_ptr().cast_mut().cast(),

@@ -131,10 +131,7 @@ impl Shared {
         let at_once = segment.syncs_with_write() || buffer.len() <= limits::LOG_FRAME_BYTES_SMALL;
         buffer.pad_to(BLOCK_BYTES);
         let bytes = buffer.len();
-        let (written, buffer) = match at_once {
-            true => file::write_durable(fd, buffer, offset).await,
-            false => file::write_direct(fd, buffer, offset).await,
-        };
+        let (written, buffer) = file::write_direct(fd, buffer, offset, at_once).await;
         self.state.borrow_mut().return_buffer(buffer);
         let written = written?;
         if written != bytes {
@@ -143,8 +140,9 @@ impl Shared {
                 format!("only {written} of {bytes} bytes were written"),
             ));
         }
+        // The seam is the same whatever the disk needs.
+        fault::check(&faults, Access::Sync)?;
         if !at_once {
-            fault::check(&faults, Access::Sync)?;
             file::fdatasync(fd).await?;
         }
         segment.note_end(offset + bytes as u64);
