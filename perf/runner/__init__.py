@@ -12,7 +12,7 @@ resp             a word with a Redis-protocol server
 clusters         how clusters are started on loopback, and which of their nodes leads
 cluster_cells, cluster_session, cluster_record   as their namesakes, for clusters
 
-tests            of all of them; those of clusters in *_tests, by what they test
+tests            of all of them, with every *_tests beside it
 
 Only Python's standard library, so that it runs wherever the repository is checked out.
 """

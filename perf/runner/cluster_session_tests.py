@@ -7,7 +7,7 @@ from unittest import mock
 
 from . import cluster_cells, cluster_record, cluster_session, clusters, loads, machine, servers
 from .cluster_session import ClusterSession, ClusterSettings
-from .cluster_tests import run
+from .cluster_record_tests import run
 from .session import Settings
 
 

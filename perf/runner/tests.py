@@ -1,4 +1,5 @@
-"""Tests of the runner's own arithmetic: `python3 -m unittest runner.tests` in perf/."""
+"""All tests of the runner: `python3 -m unittest runner.tests` in perf/. Here are those of single
+servers' runs and of the machine."""
 
 import contextlib
 import io
@@ -11,9 +12,6 @@ from pathlib import Path
 from unittest import mock
 
 from . import cells, loads, machine, main, record, servers
-from .cluster_session_tests import Failures  # noqa: F401
-from .cluster_tests import ClusterCells, Goals, Record  # noqa: F401
-from .clusters_tests import Leaders, Resp, Starting  # noqa: F401
 from .session import CellResult, Session, Settings
 
 CSV = (
@@ -22,6 +20,13 @@ CSV = (
 )
 LPUSH = '"LPUSH (needed to benchmark LRANGE)","9.00","1","1","1","1","1","1"\n'
 LRANGE = '"LRANGE_100 (first 100 elements)","71428.57","0.4","0.1","0.359","0.4","0.567","0.767"\n'
+
+
+def load_tests(loader, own, _pattern):
+    """Adds every `*_tests.py` beside this file."""
+    here = Path(__file__).parent
+    own.addTests(loader.discover(str(here), "*_tests.py", str(here.parent)))
+    return own
 
 
 def run(rps, noisy=False, **more):
