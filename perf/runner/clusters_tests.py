@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import signal
 import tempfile
 import unittest
 from pathlib import Path
@@ -121,10 +122,29 @@ class Starting(unittest.TestCase):
 
     def test_a_program_that_cannot_run_leaves_no_directory(self):
         program = servers.Program("x", "", Path("/nonexistent"), None)
+        no_line = mock.Mock(side_effect=ValueError)
+        for line, why in ((no_line, ValueError), (list, OSError), (list, KeyboardInterrupt)):
+            with tempfile.TemporaryDirectory() as scratch:
+                with mock.patch.object(servers.subprocess, "Popen", side_effect=why):
+                    with self.assertRaises(why):
+                        servers.launch(program, 1, lambda _directory: line(), "0", scratch)
+                self.assertEqual(list(Path(scratch).iterdir()), [])
+
+    def test_an_interrupt_while_a_server_ends_leaves_neither_it_nor_its_directory(self):
         with tempfile.TemporaryDirectory() as scratch:
-            with mock.patch.object(servers.subprocess, "Popen", side_effect=OSError):
-                with self.assertRaises(OSError):
-                    servers.launch(program, 1, lambda _directory: [], "0", scratch)
+            program = servers.Program("x", "", Path("/bin/sleep"), None)
+            server = servers.launch(program, 1, lambda _directory: [60], "0", scratch)
+            waits, wait = [KeyboardInterrupt, KeyboardInterrupt], server.process.wait
+
+            def interrupted(timeout=None):
+                if waits:
+                    raise waits.pop()
+                return wait(timeout)
+
+            with mock.patch.multiple(server.process, wait=interrupted, terminate=mock.DEFAULT):
+                with self.assertRaises(KeyboardInterrupt):
+                    server.end()
+            self.assertEqual(server.process.wait(5), -signal.SIGKILL)
             self.assertEqual(list(Path(scratch).iterdir()), [])
 
     def test_a_sync_is_timed_from_its_write_and_the_median_counts(self):

@@ -2,12 +2,11 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,15 +59,14 @@ class Server:
         return "\n".join(text.splitlines()[-8:])
 
     def end(self):
-        """Asks by SIGTERM, insists by SIGKILL, removes the data."""
-        if self.alive():
-            self.process.send_signal(signal.SIGTERM)
-            try:
+        """Asks by SIGTERM, insists by SIGKILL, removes the data. An interrupt only makes it insist."""
+        with ExitStack() as ending:
+            ending.callback(shutil.rmtree, self.directory, ignore_errors=True)
+            ending.callback(self.process.wait)
+            ending.callback(self.process.kill)
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
                 self.process.wait(END_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def redis_arguments(port, directory, durability):
@@ -105,15 +103,15 @@ def start(program, durability, core, scratch):
 def launch(program, port, arguments, cores, scratch):
     """Starts `program` with `arguments(directory)` on `cores`, in a fresh directory."""
     directory = Path(tempfile.mkdtemp(prefix=f"quorate-perf-{program.name}-", dir=scratch))
-    words = [str(word) for word in arguments(directory)]
-    command = ["taskset", "-c", str(cores), str(program.binary), *words]
     try:
+        words = [str(word) for word in arguments(directory)]
+        command = ["taskset", "-c", str(cores), str(program.binary), *words]
         with open(directory / "server.log", "wb") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory,
                 env={**os.environ, "NO_COLOR": "1"}, start_new_session=True,
             )
-    except OSError:
+    except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
     return Server(program, port, directory, process, command)
