@@ -2,6 +2,7 @@
 
 import os
 import platform
+import random
 import socket
 import statistics
 import tempfile
@@ -12,6 +13,9 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # One look at how busy the machine is.
 LOOK_S = 0.3
 SYNC_BYTES = 4096
+OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+# Above the ports that the tests of quorate take (`tests/it/kit/port.rs`).
+PORTS_FROM = 30_000
 
 
 def busy_and_steal_seconds():
@@ -61,7 +65,8 @@ def _load_over(seconds):
 
 
 def has_cpu(number):
-    return Path(f"/sys/devices/system/cpu/cpu{number}").exists()
+    """Whether this process, and so what it starts, may use that CPU."""
+    return number in os.sched_getaffinity(0)
 
 
 def free_port():
@@ -69,15 +74,24 @@ def free_port():
 
 
 def free_ports(count):
-    """So many different ports: all are held until the last is found."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """So many different ports that nobody listens on. They lie below those that the kernel gives to
+    outgoing connections, so that none is lost to one before its server binds it."""
+    outgoing_from = int(OUTGOING_PORTS.read_text().split()[0])
+    ports = range(PORTS_FROM, max(outgoing_from, PORTS_FROM + 1000))
+    free = filter(is_free, random.sample(ports, len(ports)))
+    return [next(free) for _ in range(count)]
+
+
+def is_free(port):
+    """Whether nobody listens on `port`. Looking is in no server's way: a port that is bound can be
+    bound again until somebody listens on it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def sync_us(directory, times=25):

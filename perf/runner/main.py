@@ -69,7 +69,7 @@ def main(arguments):
         parser.error(f"no cell matches --cells {options.cells}")
     for name, core in (("server", options.server_core), ("load", options.load_core)):
         if not machine.has_cpu(core):
-            parser.error(f"--{name}-core: there is no CPU {core}")
+            parser.error(f"--{name}-core: CPU {core} is none of those allowed")
     if of_clusters:
         try:
             clusters.placement_of(options.placement, shared_cores(options))

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import socket
 import tempfile
 import time
 import unittest
@@ -145,13 +146,39 @@ class Ending(unittest.TestCase):
             server.process.wait()
             raise loads.LoadFailed("no connection")
 
-        with tempfile.TemporaryDirectory() as scratch:
-            running = self.session(scratch, closed=closed)
-            with contextlib.redirect_stderr(io.StringIO()):
-                running.measure(cells.select("get-ceiling,P=1"))
-            self.assertEqual(list(Path(scratch).iterdir()), [])
-        told = running.results[0].failures["ceiling"]
-        self.assertIn("no connection (the server ended: ", told)
+        # Before it listened, and under the load.
+        for is_free, cause in (
+            (lambda _port: True, "ceiling did not start: "),
+            (lambda _port: False, "no connection (the server ended: "),
+        ):
+            with tempfile.TemporaryDirectory() as scratch:
+                running = self.session(scratch, closed=closed)
+                quiet = contextlib.redirect_stderr(io.StringIO())
+                with quiet, mock.patch.object(machine, "is_free", is_free):
+                    with mock.patch.object(machine, "free_port", lambda: 30_000):
+                        running.measure(cells.select("get-ceiling,P=1"))
+                self.assertEqual(list(Path(scratch).iterdir()), [])
+            self.assertIn(cause, running.results[0].failures["ceiling"])
+
+
+class Ports(unittest.TestCase):
+    def test_they_differ_and_are_none_of_outgoing_connections(self):
+        outgoing = mock.Mock(read_text=lambda: "31500\t60999\n")
+        with mock.patch.object(machine, "OUTGOING_PORTS", outgoing):
+            ports = machine.free_ports(20)
+        self.assertEqual(len(set(ports)), 20)
+        self.assertLess(max(ports), 31500)
+
+    def test_one_is_free_until_somebody_listens_and_looking_takes_it_from_nobody(self):
+        port, another = machine.free_ports(2)
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind(("127.0.0.1", port))
+            self.assertTrue(machine.is_free(port))
+            server.listen()
+            self.assertFalse(machine.is_free(port))
+            with mock.patch.object(machine.random, "sample", lambda *_all: [port, another]):
+                self.assertEqual(machine.free_port(), another)
 
 
 class CpuTime(unittest.TestCase):
