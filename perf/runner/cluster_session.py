@@ -46,7 +46,7 @@ class ClusterSession(Session):
         try:
             for name in dict.fromkeys(lane.cluster for cell in cells for lane in cell.lanes):
                 self._start_cluster(name)
-            self._allow_for_idle_clusters()
+            self._look_at_idle_clusters()
             for cell in cells:
                 self._cluster_cell(cell)
         finally:
@@ -75,8 +75,10 @@ class ClusterSession(Session):
         self.missing[name] = why
         return why
 
-    def _allow_for_idle_clusters(self):
-        """Heartbeats of clusters that wait for their turn are no noise: they are there in each run."""
+    def _look_at_idle_clusters(self):
+        """How much CPU each takes while nothing is asked of it; the dead would blur the look."""
+        for name in [name for name, each in self.clusters.items() if not each.alive()]:
+            self._give_up(name, "it did not outlive the loading")
         machine.wait_until_quiet(self.settings.quiet_share, SETTLE_S)
         began = time.monotonic()
         before = {name: each.cpu_seconds() for name, each in self.clusters.items()}
@@ -85,8 +87,12 @@ class ClusterSession(Session):
         for name, cpu in before.items():
             spent = self.clusters[name].cpu_seconds() - cpu
             self.idle_shares[name] = round(spent / lasted, 4)
-        limit = self.settings.quiet_share + sum(self.idle_shares.values())
-        self.settings = replace(self.settings, quiet_share=limit)
+
+    def _quiet_share(self):
+        """Heartbeats of clusters that wait for their turn are no noise: they are there in each run
+        for as long as those clusters are."""
+        alive = [name for name, each in self.clusters.items() if each.alive()]
+        return self.settings.quiet_share + sum(self.idle_shares.get(name, 0.0) for name in alive)
 
     def _preload(self, cluster):
         tools, target = self.settings.tools, cluster.target("leader", cluster.name)

@@ -121,6 +121,29 @@ class Failures(unittest.TestCase):
             self.failed(text), ["- one,P=1, a: -CLUSTERDOWN", "- two,P=1, a: -CLUSTERDOWN"]
         )
 
+    def test_a_cluster_that_died_idle_is_ended_before_the_look(self):
+        def preload(self_, server, *more):
+            # The other one is loaded last.
+            self.clusters["a"].dead = server.load == "b"
+            return self_.load(server, *more)
+
+        with mock.patch.object(FakeTools, "preload", preload):
+            running, text = self.measure()
+        self.assertEqual(list(running.idle_shares), ["b"])
+        told = "a: it did not outlive the loading (a node ended: out of memory)"
+        self.assertEqual(self.failed(text), [f"- one,P=1, {told}", f"- two,P=1, {told}"])
+
+    def test_the_bound_of_noise_has_the_idle_share_of_those_that_run(self):
+        running = ClusterSession(Settings(1, 0.08, 0.0, 0, 0, "/tmp", None), None, {})
+        running.clusters = {name: FakeCluster(name) for name in "abc"}
+        self.assertAlmostEqual(running._quiet_share(), 0.08)
+        running.idle_shares = {"a": 0.05, "b": 0.03, "c": 0.01}
+        self.assertAlmostEqual(running._quiet_share(), 0.17)
+        running.clusters["a"].dead = True
+        self.assertAlmostEqual(running._quiet_share(), 0.12)
+        running._give_up("b", "refused")
+        self.assertAlmostEqual(running._quiet_share(), 0.09)
+
     def test_a_load_that_fails_is_one_cells_where_the_nodes_live(self):
         def fail_once(self_, server, *more):
             if server.load == "a" and not told:

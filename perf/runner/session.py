@@ -184,30 +184,23 @@ class Session:
     def _requests(self, cell):
         return max(1000, int(cell.requests_per_second * self.settings.tools.seconds))
 
+    def _quiet_share(self):
+        """CPU of others, as a share of one core, above which a window is noisy."""
+        return self.settings.quiet_share
+
     def _in_quiet(self, server, load):
         """Runs `load` in a quiet window if there is one, and says how quiet it was.
 
-        What others used is what the machine spent beyond the server and the load. What the
-        server goes on doing after the load (`after_cpu_share`) is work put off, not work saved.
+        What the server goes on doing after the load (`after_cpu_share`) is work put off, not work
+        saved.
         """
-        settings = self.settings
-        for attempt in range(settings.retries + 1):
+        retries = self.settings.retries
+        for attempt in range(retries + 1):
             before_share = self._wait_until_quiet()
-            working, steal = machine.busy_and_steal_seconds()
-            cpu, began = server.cpu_seconds(), time.monotonic()
-            run = load()
-            lasted = time.monotonic() - began
-            server_cpu = server.cpu_seconds() - cpu
-            working_after, steal_after = machine.busy_and_steal_seconds()
-            others = working_after - working - server_cpu - run["client_cpu_seconds"]
-            run["others_share"] = round(max(0.0, others) / lasted, 4)
-            run["steal_share"] = round((steal_after - steal) / lasted, 4)
+            run, server_cpu = self._judged(server, load)
             run["before_share"] = round(before_share, 4)
-            run["noisy"] = (
-                run["others_share"] + run["steal_share"] > settings.quiet_share
-                or before_share > settings.quiet_share
-            )
-            if not run["noisy"] or attempt == settings.retries or self.patience_left_s <= 0:
+            run["noisy"] |= before_share > self._quiet_share()
+            if not run["noisy"] or attempt == retries or self.patience_left_s <= 0:
                 break
         cpu = server.cpu_seconds()
         self._wait_until_quiet(AFTER_S)
@@ -215,9 +208,24 @@ class Session:
         run["after_cpu_share"] = round(after / server_cpu, 4) if server_cpu > 0 else 0.0
         return run
 
+    def _judged(self, server, load):
+        """A run of `load` that says what others used meanwhile, which is what the machine spent
+        beyond the server and the load; and the server's CPU seconds."""
+        working, steal = machine.busy_and_steal_seconds()
+        cpu, began = server.cpu_seconds(), time.monotonic()
+        run = load()
+        lasted = time.monotonic() - began
+        server_cpu = server.cpu_seconds() - cpu
+        working_after, steal_after = machine.busy_and_steal_seconds()
+        others = working_after - working - server_cpu - run["client_cpu_seconds"]
+        run["others_share"] = round(max(0.0, others) / lasted, 4)
+        run["steal_share"] = round((steal_after - steal) / lasted, 4)
+        run["noisy"] = run["others_share"] + run["steal_share"] > self._quiet_share()
+        return run, server_cpu
+
     def _wait_until_quiet(self, limit_s=float("inf")):
         began, patience_s = time.monotonic(), min(limit_s, self.patience_left_s)
-        share = machine.wait_until_quiet(self.settings.quiet_share, patience_s)
+        share = machine.wait_until_quiet(self._quiet_share(), patience_s)
         # The look itself takes a moment; only waiting beyond it uses up patience.
         self.patience_left_s -= max(0.0, time.monotonic() - began - machine.LOOK_S)
         return share
