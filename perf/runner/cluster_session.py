@@ -60,7 +60,7 @@ class ClusterSession(Session):
             for at, node in enumerate(cluster.nodes):
                 self.started_lines[f"{name}, node {at}"] = " ".join(map(str, node.command))
             self._preload(cluster)
-        except FAILURES as failure:
+        except (*FAILURES, ValueError) as failure:  # a placement of its own may not suit our CPUs
             self._give_up(name, failure)
 
     def _give_up(self, name, failure):

@@ -96,15 +96,16 @@ class Failures(unittest.TestCase):
     def test_a_cluster_that_does_not_start(self):
         def start(name, *more):
             if name == "a":
-                raise servers.ServerFailed("a did not start")
+                raise failure
             return self.start(name, *more)
 
-        with mock.patch.object(clusters, "start", start):
-            running, text = self.measure()
-        self.assertEqual(list(running.idle_shares), ["b"])
-        self.assertEqual(
-            self.failed(text), ["- one,P=1, a: a did not start", "- two,P=1, a: a did not start"]
-        )
+        for failure in (servers.ServerFailed("no word"), ValueError("none of the CPUs")):
+            with mock.patch.object(clusters, "start", start):
+                running, text = self.measure()
+            self.assertEqual(list(running.idle_shares), ["b"])
+            told = [f"- {cell},P=1, a: {failure}" for cell in ("one", "two")]
+            self.assertEqual(self.failed(text), told)
+            self.clusters.clear()
 
     def test_a_cluster_that_cannot_be_loaded_is_ended_before_anything_is_measured(self):
         FakeTools.failing["a"] = loads.LoadFailed("-NOPERM")

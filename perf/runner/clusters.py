@@ -204,11 +204,9 @@ def placement_of(placement, cores):
     for cpu in cpus:
         # quorate would pin nothing, and the record say otherwise.
         if cpu not in cores.split(","):
-            raise servers.ServerFailed(
-                f"placement {placement}: '{cpu}' is none of the CPUs that servers may use ({cores})"
-            )
+            raise ValueError(f"{placement}: '{cpu}' is none of the CPUs that servers may use ({cores})")
     if len(cpus) != NODES:
-        raise servers.ServerFailed(f"placement {placement}: {len(cpus)} CPUs for {NODES} nodes")
+        raise ValueError(f"{placement}: {len(cpus)} CPUs for {NODES} nodes")
     return cpus
 
 

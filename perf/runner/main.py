@@ -5,6 +5,7 @@ import datetime
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 from . import cells, cluster_cells, cluster_record, cluster_session, clusters, loads, machine
@@ -73,8 +74,8 @@ def main(arguments):
     if of_clusters:
         try:
             clusters.placement_of(options.placement, shared_cores(options))
-        except servers.ServerFailed as failure:
-            parser.error(f"--{failure}")
+        except ValueError as failure:
+            parser.error(f"--placement {failure}")
     names = CLUSTER_PROGRAMS if of_clusters else options.servers.split(",")
     try:
         programs = [program(name, options) for name in names]
@@ -89,12 +90,18 @@ def main(arguments):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         running.measure(chosen or of_clusters)
-    except (loads.LoadFailed, OSError, servers.ServerFailed, KeyboardInterrupt) as cause:
-        stopped = str(cause) or "interrupted"
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    except cluster_session.FAILURES as cause:
+        stopped = str(cause)
+    except Exception as cause:  # noqa: BLE001: a fault of the harness costs no record
+        traceback.print_exc()
+        stopped = f"{type(cause).__name__}: {cause}"
+    if stopped is not None:
         print(f"perf/run: {stopped}", file=sys.stderr)
     if running.results:
         report(options, programs, running, arguments, stopped)
-    return 1 if stopped else 0
+    return 0 if stopped is None else 1
 
 
 def table_run(options, programs, generator):
@@ -149,7 +156,7 @@ def report(options, programs, running, arguments, stopped):
         )
         facts["calls to etcd"] = f"over {options.http_connections} HTTP/2 connection(s)"
     facts["command"] = "perf/run " + " ".join(arguments)
-    if stopped:
+    if stopped is not None:
         facts["INCOMPLETE"] = stopped
     own_name = "-".join(each.name for each in programs)
     if of_clusters:

@@ -30,6 +30,11 @@ def load_tests(loader, own, _pattern):
     return own
 
 
+def allowing(*cpus):
+    """A machine on which this process may use just these CPUs."""
+    return mock.patch.object(os, "sched_getaffinity", lambda _process: set(cpus))
+
+
 def run(rps, noisy=False, **more):
     return {"rps": rps, "noisy": noisy, **more}
 
@@ -114,6 +119,7 @@ class BreakingOff(unittest.TestCase):
         for cause, told in (
             (loads.LoadFailed("overloaded"), "overloaded"), (OSError("disk full"), "disk full"),
             (servers.ServerFailed("gone"), "gone"), (KeyboardInterrupt(), "interrupted"),
+            (KeyError("rps"), "KeyError: 'rps'"),
         ):
             def measure(running, _cells):
                 running.results.append("a cell")
@@ -123,9 +129,10 @@ class BreakingOff(unittest.TestCase):
                 main, program=lambda *_given: None, build_generator=str, signal=mock.DEFAULT,
                 report=mock.DEFAULT,
             ) as patched, mock.patch.object(Session, "measure", measure):
-                with contextlib.redirect_stderr(io.StringIO()):
+                with contextlib.redirect_stderr(io.StringIO()) as said, allowing(0):
                     self.assertEqual(main.main(["--cells", "get", "--load-core", "0"]), 1)
             self.assertEqual(patched["report"].call_args.args[-1], told)
+            self.assertEqual("Traceback" in said.getvalue(), isinstance(cause, KeyError))
 
 
 class Ending(unittest.TestCase):
