@@ -7,7 +7,7 @@ import json
 import time
 import urllib.request
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 
 from . import machine, resp, servers
@@ -103,8 +103,11 @@ class Redis(Cluster):
         return 0 if all("state=online" in each for each in replicas) else None
 
 
+@dataclass
 class Quorate(Cluster):
     """Node 0 is made the leader, so that each run has it on the same core."""
+
+    peer_ports: list = field(default_factory=list)
 
     def lead(self):
         deadline, refused = time.monotonic() + LEADS_WITHIN_S, ""
@@ -173,25 +176,34 @@ def launch_all(program, settings, ports, arguments):
 def start_quorate(program, settings, nodes):
     """`nodes` nodes, one executor each, pinned as `settings.placement` says where it does."""
     ports = machine.free_ports(2 * nodes)
-    members = [f"127.0.0.1:{ports[2 * at]}@{ports[2 * at + 1]}" for at in range(nodes)]
-    cpus = placement_of(settings.placement, settings.cores)
+    members = list(map(member, ports[::2], ports[1::2]))
+    among = ["--cluster-peers", ",".join(members), "--expect", nodes] if nodes > 1 else []
 
     def arguments(at):
-        def line(directory):
-            words = ["--port", ports[2 * at], "--peer-port", ports[2 * at + 1], "--dir", directory]
-            words += ["--cores", "1", "--durability", "high"]
-            if cpus[at] is not None:
-                words += ["--core-list", cpus[at]]
-            if nodes > 1:
-                words += ["--cluster-peers", ",".join(members), "--expect", nodes]
-            return words + settings.quorate_arguments
-
-        return line
+        return quorate_line(settings, at, ports[2 * at], ports[2 * at + 1], among)
 
     started = launch_all(program, settings, ports[::2], arguments)
-    cluster = Quorate(program.name, started)
+    cluster = Quorate(program.name, started, peer_ports=ports[1::2])
     servers.wait_for(started, cluster.settled, program.name)
     return cluster
+
+
+def member(port, peer_port):
+    return f"127.0.0.1:{port}@{peer_port}"
+
+
+def quorate_line(settings, at, port, peer_port, among):
+    """The line of node `at`, for its directory; `among` says how it comes to its cluster."""
+
+    def line(directory):
+        words = ["--port", port, "--peer-port", peer_port, "--dir", directory]
+        words += ["--cores", "1", "--durability", "high"]
+        cpu = placement_of(settings.placement, settings.cores)[at]
+        if cpu is not None:
+            words += ["--core-list", cpu]
+        return [*words, *among, *settings.quorate_arguments]
+
+    return line
 
 
 def placement_of(placement, cores):
