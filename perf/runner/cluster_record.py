@@ -3,7 +3,7 @@
 import statistics
 
 from .cluster_cells import LIGHT, REDIS, REDIS_SET_THEN, REDISRAFT
-from .record import failures, kept, number, percent, row, table_head, write_both
+from .record import failures, heading, kept, number, percent, row, table_head, write_both
 
 UNITS = {"rps": "requests/s", "latency_us/p50": "p50", "latency_us/p99": "p99"}
 
@@ -29,10 +29,7 @@ def write(directory, name, facts, session):
 
 
 def markdown(name, facts, session):
-    results = session.results
-    lines = [f"# {name}", ""]
-    lines += [f"- {key}: {value}" for key, value in facts.items()]
-    lines += [f"- {who}: `{line}`" for who, line in session.started_lines.items()]
+    lines, results = heading(name, facts, session), session.results
     idle = ", ".join(f"{who} {share:.1%}" for who, share in session.idle_shares.items())
     lines.append(f"- CPU of idle clusters, of one core, added to the bound of noise: {idle}")
     lines += environment(results)

@@ -49,10 +49,7 @@ def write_both(directory, name, text, raw):
 
 
 def markdown(name, facts, session, base):
-    lines = [f"# {name}", ""]
-    lines += [f"- {key}: {value}" for key, value in facts.items()]
-    lines += [f"- {who}: `{line}`" for who, line in session.started_lines.items()]
-    results = session.results
+    lines, results = heading(name, facts, session), session.results
     noisy = sum(result.noisy()[0] for result in results)
     runs = sum(result.noisy()[1] for result in results)
     lines.append(f"- noisy runs: {noisy} of {runs}")
@@ -77,6 +74,12 @@ def markdown(name, facts, session, base):
         lines += ["## Ceiling: the same load against the ideal server", "", *ceiling(ceilings), ""]
     lines += failures(results)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def heading(name, facts, session):
+    lines = [f"# {name}", ""]
+    lines += [f"- {key}: {value}" for key, value in facts.items()]
+    return lines + [f"- {who}: `{line}`" for who, line in session.started_lines.items()]
 
 
 def section(cell):
