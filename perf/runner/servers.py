@@ -83,7 +83,10 @@ def redis_arguments(port, directory, durability):
 
 def quorate_arguments(core, extra):
     def arguments(port, directory, durability):
-        line = ["--port", port, "--dir", directory, "--cores", "1", "--core-list", core]
+        # Its default, 10,000 above the port, may be an outgoing connection's.
+        peer_port = next(each for each in machine.free_ports(2) if each != port)
+        line = ["--port", port, "--peer-port", peer_port, "--dir", directory]
+        line += ["--cores", "1", "--core-list", core]
         return line + ["--durability", durability] + extra
 
     return arguments

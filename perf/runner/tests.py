@@ -187,6 +187,11 @@ class Ports(unittest.TestCase):
             with mock.patch.object(machine.random, "sample", lambda *_all: [port, another]):
                 self.assertEqual(machine.free_port(), another)
 
+    def test_a_node_on_its_own_has_a_peer_port_that_is_not_its_port(self):
+        with mock.patch.object(machine, "free_ports", lambda _count: [30_001, 30_002]):
+            line = servers.quorate_arguments("0", [])(30_001, "/tmp/x", "low")
+        self.assertEqual(line[:4], ["--port", 30_001, "--peer-port", 30_002])
+
 
 class CpuTime(unittest.TestCase):
     def test_own_cpu_time_grows_with_work(self):
