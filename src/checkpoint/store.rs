@@ -121,7 +121,9 @@ impl Store {
             if !self.busy.is.load(Ordering::Acquire) {
                 return Poll::Ready(());
             }
-            waiting.push(context.waker().clone());
+            if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                waiting.push(context.waker().clone());
+            }
             Poll::Pending
         });
         cross_thread(idle).await;

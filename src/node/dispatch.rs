@@ -85,7 +85,6 @@ impl Engine {
             Err(error) => return self.refuse(client, error.clone()),
         };
         client.session.last_command = spec.name;
-        client.session.commands += 1;
         if let Some(moved) = self.moved(client, spec, args) {
             return self.refuse(client, moved);
         }

@@ -24,8 +24,6 @@ pub struct Session {
     pub last_active_ms: u64,
     /// Name of the last command, for `CLIENT LIST`.
     pub last_command: &'static str,
-    /// Commands executed.
-    pub commands: u64,
     /// Replies are left out (`CLIENT REPLY OFF`), or the next one is (`SKIP`).
     pub reply_mode: ReplyMode,
     pub transaction: Option<Transaction>,
