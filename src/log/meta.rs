@@ -2,7 +2,8 @@
 //! manifest, node id.
 //!
 //! A fjall database of its own, written by a thread of its own (fjall blocks), synced on every
-//! write. All of it is held in memory too, so that reading costs nothing.
+//! write. All of it is held in memory too, so that reading costs nothing. How many writes it has
+//! taken stands in it and in a [`Tally`] beside it, `DIRECTORY.count`.
 //!
 //! Not done here: anything large, and anything frequent.
 
@@ -17,12 +18,16 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use futures::channel::oneshot;
 
 use super::directory;
+use super::tally::Tally;
 use crate::database;
 use crate::error::Fatal;
 use crate::limits;
 use crate::rt;
 
 type Rows = BTreeMap<String, Vec<u8>>;
+
+/// Key of the row that counts writes.
+const COUNT: &str = "count";
 
 struct Request {
     key: String,
@@ -42,7 +47,7 @@ impl Meta {
     ///
     /// # Errors
     /// `Fatal::Setup` where the directory cannot be used or another process has it,
-    /// `Fatal::Corrupt` where fjall finds damage.
+    /// `Fatal::Corrupt` where fjall finds damage, or has lost writes that were on disk.
     pub fn open(directory: &Path) -> Result<Self, Fatal> {
         directory::create(directory)?;
         let failed = |error| database::fatal(directory, error);
@@ -58,13 +63,26 @@ impl Meta {
             }
             Ok(())
         })?;
+        let count = rows.remove(COUNT).map_or(0, |row| count_of(&row));
+        let beside = directory.with_extension("count");
+        let (tally, noted) =
+            Tally::open(&beside).map_err(|error| Fatal::io("opening", &beside, error))?;
+        if count < noted {
+            return Err(Fatal::Corrupt {
+                what: format!(
+                    "{}: of {noted} writes only {count} are there",
+                    directory.display()
+                ),
+            });
+        }
+        let books = Books { count, tally };
         let rows = Arc::new(Mutex::new(rows));
         let (requests, inbox) = sync_channel(limits::META_REQUESTS_MAX);
         let thread = std::thread::Builder::new()
             .name("log-meta".to_owned())
             .spawn({
                 let rows = rows.clone();
-                move || work(&database, &keyspace, &rows, &inbox)
+                move || work(&database, &keyspace, &rows, &inbox, books)
             })
             .map_err(|error| Fatal::io("starting a thread for", directory, error))?;
         Ok(Meta {
@@ -127,7 +145,24 @@ fn lock(rows: &Mutex<Rows>) -> MutexGuard<'_, Rows> {
     rows.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn work(database: &Database, keyspace: &Keyspace, rows: &Mutex<Rows>, inbox: &Receiver<Request>) {
+/// How many writes were taken, here and beside the store.
+struct Books {
+    count: u64,
+    tally: Tally,
+}
+
+/// A row of another length counts as none: it is never written.
+fn count_of(row: &[u8]) -> u64 {
+    row.try_into().map_or(0, u64::from_le_bytes)
+}
+
+fn work(
+    database: &Database,
+    keyspace: &Keyspace,
+    rows: &Mutex<Rows>,
+    inbox: &Receiver<Request>,
+    mut books: Books,
+) {
     let mut poison: Option<String> = None;
     while let Ok(first) = inbox.recv() {
         let mut requests = vec![first];
@@ -137,10 +172,18 @@ fn work(database: &Database, keyspace: &Keyspace, rows: &Mutex<Rows>, inbox: &Re
             for request in &requests {
                 batch.insert(keyspace, request.key.as_str(), request.value.as_slice());
             }
+            books.count += requests.len() as u64;
+            batch.insert(keyspace, COUNT, books.count.to_le_bytes());
             poison = batch.commit().err().map(|error| {
                 tracing::error!("the meta store cannot be written: {error}");
                 error.to_string()
             });
+            if poison.is_none()
+                && let Err(error) = books.tally.note(books.count)
+            {
+                // What it guards is on disk all the same.
+                tracing::warn!("the count of the meta store cannot be written: {error}");
+            }
         }
         for request in requests {
             let result = match &poison {
@@ -165,7 +208,8 @@ mod tests {
     #[test]
     fn what_was_put_is_there_again() {
         run_test(async {
-            let directory = Scratch::new("meta");
+            let scratch = Scratch::new("meta");
+            let directory = scratch.join("meta");
             let meta = Meta::open(&directory).expect("open");
             assert_eq!(meta.get("vote"), None);
             let first = meta.put("vote", b"1".to_vec());
@@ -182,9 +226,58 @@ mod tests {
 
     #[test]
     fn a_second_open_is_refused() {
-        let directory = Scratch::new("meta-twice");
+        let scratch = Scratch::new("meta-twice");
+        let directory = scratch.join("meta");
         let meta = Meta::open(&directory).expect("open");
         assert!(matches!(Meta::open(&directory), Err(Fatal::Setup(_))));
         drop(meta);
+    }
+
+    /// Wherever a bit of the last write flips. fjall itself goes on with the older row where its
+    /// framing is hit.
+    #[test]
+    fn a_lost_write_is_refused() {
+        run_test(async {
+            let scratch = Scratch::new("meta-lost");
+            let directory = scratch.join("meta");
+            let put = async |value: &str| {
+                let meta = Meta::open(&directory).expect("open");
+                meta.put("vote", value.into()).await.expect("put");
+            };
+            put("older").await;
+            let journal = directory.join("0.jnl");
+            let end_of = |bytes: &[u8]| {
+                bytes
+                    .iter()
+                    .rposition(|byte| *byte != 0)
+                    .map_or(0, |at| at + 1)
+            };
+            let begin = end_of(&std::fs::read(&journal).expect("a journal"));
+            put("newer").await;
+            let sound = std::fs::read(&journal).expect("a journal");
+            let mut counted = 0;
+            for at in begin..end_of(&sound) {
+                let mut bytes = sound.clone();
+                bytes[at] ^= 1;
+                std::fs::write(&journal, &bytes).expect("a flip");
+                match Meta::open(&directory) {
+                    // It may hit what nobody reads.
+                    Ok(meta) => assert_eq!(
+                        meta.get("vote").as_deref(),
+                        Some(&b"newer"[..]),
+                        "byte {at}"
+                    ),
+                    Err(refused) => {
+                        let refused = refused.to_string();
+                        counted += usize::from(refused.contains("of 2 writes only 1 are there"));
+                    }
+                }
+                // fjall cuts what it takes for a torn end.
+                std::fs::write(&journal, &sound).expect("as it was");
+            }
+            assert!(counted > 0, "fjall tells every one by itself");
+            let meta = Meta::open(&directory).expect("open");
+            assert_eq!(meta.get("vote").as_deref(), Some(&b"newer"[..]));
+        });
     }
 }

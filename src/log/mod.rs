@@ -27,6 +27,8 @@ pub mod meta;
 pub mod rows;
 pub mod segment;
 mod signal;
+#[cfg(not(feature = "sim"))]
+mod tally;
 
 #[cfg(test)]
 mod tests;

@@ -232,6 +232,11 @@ fn a_node_that_forgot_who_it_was_is_refused() {
     let written = written(3, 6, End::Kill);
     flip(&written.path().join("meta").join("0.jnl"), 60);
     let output = refused(written.path()).output;
+    let told = output.contains("damaged: ") && output.contains("writes only 0 are there");
+    assert!(told, "{output}");
+    // Without the count, by what is missing.
+    fs::remove_file(written.path().join("meta.count")).expect("it goes");
+    let output = refused(written.path()).output;
     let told = output.contains("damaged: ") && output.contains("this node's id is missing");
     assert!(told, "{output}");
 }
