@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use crate::clients::{program, python};
-use crate::kit::Cluster;
+use crate::kit::{Cluster, ok, signal};
 
 /// A script that shows that its client works whenever it is asked.
 struct Script {
@@ -58,8 +58,7 @@ impl Script {
 impl Drop for Script {
     fn drop(&mut self) {
         // To `timeout`, which passes it on.
-        // SAFETY: no memory is involved, and a child that was not waited for keeps its id.
-        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        signal(&self.child, libc::SIGTERM);
         let _ = self.child.wait();
     }
 }
@@ -86,7 +85,7 @@ fn follows(interpreter: &Path, name: &str) {
         script.expect_it_works();
         let before = cluster.leader();
         let moved = cluster.ask(before, "RAFT TRANSFER");
-        assert_eq!(moved, Some(crate::kit::ok()));
+        assert_eq!(moved, Some(ok()));
         script.expect_it_works();
         if mode == "redirect" {
             // It had to learn who leads.

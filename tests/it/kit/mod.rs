@@ -18,7 +18,7 @@ mod wire;
 pub use cluster::{Cluster, Entrance, SMALL};
 pub use link::Connection;
 pub use network::Way;
-pub use node::{Ended, Node, program, run_to_end};
+pub use node::{Ended, Node, program, run_to_end, signal};
 pub use port::free_port;
 pub use seed::{Seed, seed_of};
 pub use server::Server;

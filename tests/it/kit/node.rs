@@ -15,6 +15,12 @@ pub fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_quorate"))
 }
 
+/// Sends a signal to a child that was not waited for.
+pub fn signal(child: &Child, number: i32) {
+    // SAFETY: no memory is involved, and the id is still the child's own.
+    unsafe { libc::kill(child.id() as i32, number) };
+}
+
 /// A running node; killed when it is dropped.
 pub struct Node {
     child: Child,
@@ -198,9 +204,8 @@ impl Node {
         ended.output
     }
 
-    pub fn signal(&self, signal: i32) {
-        // SAFETY: the process is our child and was not waited for, so the id is still its own.
-        unsafe { libc::kill(self.child.id() as i32, signal) };
+    pub fn signal(&self, number: i32) {
+        signal(&self.child, number);
     }
 
     /// Stops all of its threads until `SIGCONT`. On a busy machine that takes some ms, in which it
