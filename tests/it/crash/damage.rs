@@ -226,19 +226,31 @@ fn a_flip_anywhere_is_harmless_or_refused() {
     eprintln!("flips: {refusals} refused, {cuts} cut");
 }
 
-/// fjall takes a damaged row for the torn end of its journal: the node's id and its vote are gone.
+/// fjall takes a row whose end is damaged for the torn end of its journal: the row and all behind it
+/// are gone.
 #[test]
-fn a_node_that_forgot_who_it_was_is_refused() {
+fn a_node_that_forgot_who_it_was_or_its_vote_is_refused() {
     let written = written(3, 6, End::Kill);
-    flip(&written.path().join("meta").join("0.jnl"), 60);
-    let output = refused(written.path()).output;
-    let told = output.contains("damaged: ") && output.contains("writes only 0 are there");
-    assert!(told, "{output}");
-    // Without the count, by what is missing.
-    fs::remove_file(written.path().join("meta.count")).expect("it goes");
-    let output = refused(written.path()).output;
-    let told = output.contains("damaged: ") && output.contains("this node's id is missing");
-    assert!(told, "{output}");
+    for (row, missing) in [
+        ("node-id", "this node's id is missing"),
+        ("vote", "the vote is missing"),
+    ] {
+        let copy = copy_of(written.path());
+        let path = copy.path().join("meta/0.jnl");
+        let bytes = fs::read(&path).expect("a journal");
+        let row = find(&bytes, row.as_bytes()).expect("the row");
+        let end = find(&bytes[row..], b"FJL").expect("the mark at its end");
+        flip(&path, (row + end) as u64);
+        let tells = |what: &str| {
+            let output = refused(copy.path()).output;
+            let told = output.contains("damaged: ") && output.contains(what);
+            assert!(told, "{what}: {output}");
+        };
+        tells("are there");
+        // Without the count, by what is missing.
+        fs::remove_file(copy.path().join("meta.count")).expect("it goes");
+        tells(missing);
+    }
 }
 
 /// A byte that means something: zeros that were never written are left out.
