@@ -1,6 +1,6 @@
 //! How a cluster begins, grows, shrinks and comes back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::kit::{Cluster, Value, bulk, ok};
 
@@ -197,17 +197,20 @@ fn a_wiped_node_joins_as_a_new_one() {
     }
 }
 
-/// Four MiB at 256 KiB a second take 16 seconds.
+/// 8 MiB at 64 KiB a second take longer than anything is waited for.
 #[test]
 fn a_checkpoint_is_sent_no_faster_than_told() {
-    let mut cluster = Cluster::together(3, 1, &["--checkpoint-send-rate", "256kb"]);
+    let rate = ["--checkpoint-send-rate", "64kb"];
+    // Large values on a busy disk are to unseat no leader: another one has the whole log.
+    let patient = ["--cluster-election-ms", "2000"];
+    let mut cluster = Cluster::together(3, 1, &[rate, patient].concat());
     cluster.begin(3);
     let (leader, node) = (cluster.leader(), cluster.follower());
     cluster.kill(node);
     cluster.wipe(node);
     let value = "v".repeat(512 * 1024);
     let mut connection = cluster.connect(leader);
-    for n in 0..8 {
+    for n in 0..16 {
         let key = format!("key:{n}");
         assert_eq!(connection.call(&["SET", &key, &value]).unwrap(), ok());
     }
@@ -223,12 +226,10 @@ fn a_checkpoint_is_sent_no_faster_than_told() {
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(cluster.field(leader, "raft_snapshots_sent"), "0");
     let faster = "CONFIG SET checkpoint-send-rate 0";
-    let begun = Instant::now();
     assert_eq!(connection.ask(faster), ok());
     cluster.await_some("it is sent", |cluster| {
         (cluster.field(leader, "raft_snapshots_sent") != "0").then_some(())
     });
-    assert!(begun.elapsed() < Duration::from_secs(8), "at once");
     cluster.wait_for_all(3);
     let size = connection.ask("DBSIZE");
     assert_eq!(cluster.connect(node).ask("DBSIZE"), size);
