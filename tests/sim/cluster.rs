@@ -268,25 +268,27 @@ impl Session {
         self.machine.is_up() && self.machine.starts.get() == self.start
     }
 
-    /// Sends all of `requests` and waits for the last one's reply; `None`: none came.
-    pub async fn ask_all(&self, requests: &[String], patience: Duration) -> Option<Reply> {
-        let mut last = None;
-        {
-            let desk = self.desk.upgrade()?;
+    /// Sends all of `requests` and waits for the last one's reply.
+    ///
+    /// # Errors
+    /// Why none came.
+    pub async fn ask_all(&self, requests: &[String], patience: Duration) -> Result<Reply, String> {
+        let closed = || "the connection was closed".to_string();
+        let last = {
+            let desk = self.desk.upgrade().ok_or_else(closed)?;
             let mut desk = desk.borrow_mut();
-            for request in requests {
-                last = Some(desk.ask(self.id, request));
-            }
-        }
+            let asked = requests.iter().map(|request| desk.ask(self.id, request));
+            asked.last().expect("a request")
+        };
         if self.machine.starts.get() == self.start
             && let Some(running) = self.machine.running()
         {
             running.wake(self.core);
         }
         let timer = std::pin::pin!(rt::sleep(patience));
-        match select(last?, timer).await {
-            Either::Left((reply, _)) => reply.ok(),
-            Either::Right(_) => None,
+        match select(last, timer).await {
+            Either::Left((reply, _)) => reply.map_err(|_dropped| closed()),
+            Either::Right(_) => Err(format!("no reply within {patience:?}")),
         }
     }
 }

@@ -32,11 +32,11 @@ pub struct Refusal {
 }
 
 /// What a reply says of a request.
-fn judge(cluster: &Cluster, reply: Option<Reply>, request: &str) -> Result<Reply, Refusal> {
+fn judge(cluster: &Cluster, reply: Result<Reply, String>, request: &str) -> Result<Reply, Refusal> {
     let refused = |kind, why| Err(Refusal { kind, why });
     match reply {
-        None => refused(Kind::Info, "no reply, or the node ended".to_string()),
-        Some(Reply::Error(error)) => {
+        Err(why) => refused(Kind::Info, why),
+        Ok(Reply::Error(error)) => {
             let word = error.split(' ').next().unwrap_or_default();
             match word {
                 "UNCERTAIN" => refused(Kind::Info, error),
@@ -49,7 +49,7 @@ fn judge(cluster: &Cluster, reply: Option<Reply>, request: &str) -> Result<Reply
                 }
             }
         }
-        Some(reply) => Ok(reply),
+        Ok(reply) => Ok(reply),
     }
 }
 
@@ -104,9 +104,10 @@ impl Worker {
     async fn ask(&self, session: &Session, requests: &[String]) -> Result<Reply, Refusal> {
         let request = requests.last().map_or("", String::as_str);
         let reply = session.ask_all(requests, PATIENCE).await;
-        if reply.is_none() && session.is_alive() {
-            let alarm = format!("{request}: no reply within {PATIENCE:?}");
-            self.cluster.alarm(alarm);
+        if let Err(why) = &reply
+            && session.is_alive()
+        {
+            self.cluster.alarm(format!("{request}: {why}"));
         }
         judge(&self.cluster, reply, request)
     }
