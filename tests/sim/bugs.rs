@@ -1,32 +1,12 @@
 //! Defects put in on purpose: the checkers have to find each of them.
 
-use std::time::Duration;
-
 use quorate::rt::sim::Bug;
 
-use crate::cluster::Setup;
 use crate::nemesis::Fault;
 use crate::run::Plan;
 
 /// Seeds among which one has to find a defect.
 const SEEDS: u64 = 40;
-
-fn plan(seed: u64, faults: &[Fault]) -> Plan {
-    Plan {
-        seed,
-        setup: Setup {
-            nodes: 3,
-            cores: 1,
-            dedicated: false,
-            durability: "high",
-            votes_unsynced: false,
-            reads_by_lease: false,
-        },
-        faults: faults.to_vec(),
-        length: Duration::from_secs(8),
-        bug: None,
-    }
-}
 
 /// Runs seeds until one shows the defect; the same seed without it has to hold.
 ///
@@ -62,7 +42,7 @@ fn acknowledging_before_the_commit_is_found() {
     let faults = [Fault::Kill];
     let broken = |seed| Plan {
         bug: Some(Bug::AcknowledgeBeforeCommit),
-        ..plan(seed, &faults)
+        ..Plan::of_three(seed, &faults)
     };
     expect_found(
         "acknowledged before commit",
@@ -77,7 +57,7 @@ fn reading_without_a_read_index_is_found() {
     let faults = [Fault::Partition, Fault::Weather];
     let broken = |seed| Plan {
         bug: Some(Bug::ReadWithoutIndex),
-        ..plan(seed, &faults)
+        ..Plan::of_three(seed, &faults)
     };
     expect_found(
         "read without a read index",
@@ -92,7 +72,7 @@ fn reading_without_a_read_index_is_found() {
 fn never_reading_again_is_found() {
     let broken = |seed| Plan {
         bug: Some(Bug::NoReadsAfterElection),
-        ..plan(seed, &[Fault::Kill])
+        ..Plan::of_three(seed, &[Fault::Kill])
     };
     let shows = |why: &str| why.contains("does not serve");
     expect_found("no reads after an election", broken, shows, |plan| Plan {
@@ -103,22 +83,26 @@ fn never_reading_again_is_found() {
 
 #[test]
 fn a_round_confirmed_by_an_old_answer_is_found() {
-    let broken = |seed| Plan {
-        bug: Some(Bug::BelieveOldAnswers),
-        ..plan(seed, &[Fault::LateAnswer])
-    };
-    expect_found(
-        "a round confirmed by an old answer",
-        broken,
-        is_of_a_history,
-        |plan| Plan { bug: None, ..plan },
-    );
+    for reads_by_lease in [false, true] {
+        let broken = |seed| {
+            let mut plan = Plan::of_three(seed, &[Fault::LateAnswer]);
+            plan.setup.reads_by_lease = reads_by_lease;
+            plan.bug = Some(Bug::BelieveOldAnswers);
+            plan
+        };
+        expect_found(
+            "a round confirmed by an old answer",
+            broken,
+            is_of_a_history,
+            |plan| Plan { bug: None, ..plan },
+        );
+    }
 }
 
 #[test]
 fn a_vote_that_is_not_synced_is_found() {
     let broken = |seed| {
-        let mut plan = plan(seed, &[Fault::ForgottenVote]);
+        let mut plan = Plan::of_three(seed, &[Fault::ForgottenVote]);
         plan.setup.votes_unsynced = true;
         plan
     };
@@ -128,16 +112,4 @@ fn a_vote_that_is_not_synced_is_found() {
         plan.setup.votes_unsynced = false;
         plan
     });
-}
-
-/// Seeds in which a node that lost what it had acknowledged below `high` restarts twice.
-#[test]
-fn a_lost_tail_is_not_forgotten_by_a_second_restart() {
-    for seed in 0..20 {
-        let mut plan = plan(seed, &[Fault::ForgottenTail]);
-        plan.setup.durability = "low";
-        if let Err(why) = plan.run() {
-            panic!("seed {seed}: {}", why.lines().next().unwrap_or_default());
-        }
-    }
 }

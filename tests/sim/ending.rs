@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use quorate::rt::{self, sim};
+use quorate::rt;
 
 use crate::cluster::{Cluster, Machine, Session};
 use crate::history::Kind;
@@ -14,8 +14,8 @@ use crate::record::Generations;
 use crate::workload::{Refusal, Worker};
 
 /// How long everything may take to come together once all is healed, and then each node to answer
-/// all that it is asked, in virtual seconds.
-const SETTLE_S: u64 = 90;
+/// all that it is asked, in virtual time.
+const SETTLE: Duration = Duration::from_secs(90);
 
 /// Between two looks or two tries.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -28,9 +28,11 @@ pub async fn settle(cluster: &Rc<Cluster>, clients: &Cell<u64>) -> Result<String
     nemesis::heal_all(cluster);
     for machine in &cluster.machines {
         machine.disk.sync_us_max.set(2000);
+        machine.disk.is_stalled.set(false);
     }
     let mut digests = Vec::new();
-    for _ in 0..SETTLE_S * 10 {
+    let begun = Instant::now();
+    while begun.elapsed() < SETTLE {
         rt::sleep(AGAIN).await;
         start_all(cluster)?;
         let digest = |one: &Rc<Machine>| one.running()?.digest();
@@ -51,7 +53,7 @@ pub async fn settle(cluster: &Rc<Cluster>, clients: &Cell<u64>) -> Result<String
         return Ok(digest.to_string());
     }
     Err(format!(
-        "no agreement {SETTLE_S} s after all was healed, {} clients wait: {digests:?}\n{}",
+        "no agreement {SETTLE:?} after all was healed, {} clients wait: {digests:?}\n{}",
         clients.get(),
         states(cluster)
     ))
@@ -150,7 +152,7 @@ async fn serve_on(
     insists: bool,
 ) -> Result<(), String> {
     let cluster = worker.cluster.clone();
-    let begun = sim::now_ns().unwrap_or(0);
+    let begun = Instant::now();
     let mut session = machine.connect();
     for last in Last::all(generations) {
         let mut why = "no node runs there".to_string();
@@ -164,11 +166,10 @@ async fn serve_on(
                 }
                 why = refusal.why;
             }
-            let waited = Duration::from_nanos(sim::now_ns().unwrap_or(0) - begun);
-            if !insists || waited > Duration::from_secs(SETTLE_S) {
+            if !insists || begun.elapsed() > SETTLE {
                 let place = machine.number;
                 return Err(format!(
-                    "node {place} does not serve {SETTLE_S} s after all agreed: {last}: {why}\n{}",
+                    "node {place} does not serve within {SETTLE:?}: {last}: {why}\n{}",
                     states(&cluster)
                 ));
             }

@@ -8,8 +8,8 @@ use quorate::rt::sim::net::{self, Way};
 use quorate::rt::{self, sim};
 
 use crate::cluster::{Cluster, Machine};
-use crate::record::History;
 use crate::stories;
+use crate::workload::Worker;
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,36 +65,40 @@ pub const STORIES: &[Fault] = &[
     Fault::LateAnswer,
 ];
 
-/// Does harm until `stop`.
+/// Does harm until `stop`, and ends what it has begun. Answers how many stories it told; who reads
+/// in them is made by `reader`, for a machine.
 pub async fn rage(
-    cluster: Rc<Cluster>,
-    history: Rc<History>,
-    faults: Vec<Fault>,
-    stop: Rc<Cell<bool>>,
-) {
+    cluster: &Rc<Cluster>,
+    faults: &[Fault],
+    stop: &Cell<bool>,
+    reader: impl Fn(u64) -> Worker,
+) -> u64 {
+    let mut told = 0;
+    let mut count = |story: Option<()>| told += u64::from(story.is_some());
     while !stop.get() {
         pause(20, 600).await;
         let fault = faults[sim::below(faults.len() as u64) as usize];
         if stop.get() {
-            return;
+            break;
         }
         match fault {
-            Fault::Partition => partition(&cluster).await,
-            Fault::Weather => weather(&cluster),
-            Fault::Breaks => break_some(&cluster),
-            Fault::Kill => kill(&cluster),
-            Fault::Crash => crash(&cluster),
-            Fault::Disk => disk(&cluster),
-            Fault::Clock => clock(&cluster),
-            Fault::Checkpoint => checkpoint(&cluster),
-            Fault::Transfer => transfer(&cluster),
-            Fault::Members => members(&cluster).await,
-            Fault::Wipe => wipe(&cluster),
-            Fault::ForgottenTail => stories::forgotten_tail(&cluster).await,
-            Fault::ForgottenVote => stories::forgotten_vote(&cluster).await,
-            Fault::LateAnswer => stories::late_answer(&cluster, &history, &stop).await,
+            Fault::Partition => partition(cluster).await,
+            Fault::Weather => weather(cluster),
+            Fault::Breaks => break_some(cluster),
+            Fault::Kill => kill(cluster),
+            Fault::Crash => crash(cluster),
+            Fault::Disk => disk(cluster),
+            Fault::Clock => clock(cluster),
+            Fault::Checkpoint => checkpoint(cluster),
+            Fault::Transfer => transfer(cluster),
+            Fault::Members => members(cluster).await,
+            Fault::Wipe => wipe(cluster),
+            Fault::ForgottenTail => count(stories::forgotten_tail(cluster).await),
+            Fault::ForgottenVote => count(stories::forgotten_vote(cluster).await),
+            Fault::LateAnswer => count(stories::late_answer(cluster, &reader).await),
         }
     }
+    told
 }
 
 pub async fn pause(ms_min: u64, ms_max: u64) {
@@ -112,10 +116,23 @@ pub fn cut(from: u64, to: u64) {
     change_way(from, to, |way| way.is_cut = true);
 }
 
+pub fn heal(from: u64, to: u64) {
+    change_way(from, to, |way| way.is_cut = false);
+}
+
+pub fn cut_between(one: u64, other: u64) {
+    cut(one, other);
+    cut(other, one);
+}
+
+pub fn heal_between(one: u64, other: u64) {
+    heal(one, other);
+    heal(other, one);
+}
+
 pub fn cut_off(cluster: &Cluster, machine: u64) {
     for other in 1..=cluster.setup.nodes {
-        cut(machine, other);
-        cut(other, machine);
+        cut_between(machine, other);
     }
 }
 
@@ -130,7 +147,7 @@ pub fn heal_all(cluster: &Cluster) {
 pub fn heal_cuts(cluster: &Cluster) {
     for from in 1..=cluster.setup.nodes {
         for to in 1..=cluster.setup.nodes {
-            change_way(from, to, |way| way.is_cut = false);
+            heal(from, to);
         }
     }
 }
@@ -149,9 +166,7 @@ async fn partition(cluster: &Cluster) {
         2 => cut_off(cluster, one),
         // Two that see everybody but each other.
         3 => {
-            let other = 1 + one % nodes;
-            cut(one, other);
-            cut(other, one);
+            cut_between(one, 1 + one % nodes);
         }
         _ => {
             for from in 1..=nodes {

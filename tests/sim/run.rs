@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use futures::future::join;
 
 use quorate::rt;
 use quorate::rt::sim::{self, Bug};
@@ -34,6 +36,8 @@ pub struct Outcome {
     pub asked: Counts,
     pub digest: String,
     pub elections: u64,
+    /// Stories that were told to their point.
+    pub stories: u64,
 }
 
 impl Plan {
@@ -66,6 +70,24 @@ impl Plan {
             setup,
             faults,
             length: Duration::from_secs(5),
+            bug: None,
+        }
+    }
+
+    /// These faults and nothing else, on three nodes.
+    pub fn of_three(seed: u64, faults: &[Fault]) -> Plan {
+        Plan {
+            seed,
+            setup: Setup {
+                nodes: 3,
+                cores: 1,
+                dedicated: false,
+                durability: "high",
+                votes_unsynced: false,
+                reads_by_lease: false,
+            },
+            faults: faults.to_vec(),
+            length: Duration::from_secs(8),
             bug: None,
         }
     }
@@ -133,21 +155,18 @@ impl Plan {
         }
         // A cluster has to be there before it can be broken.
         rt::sleep(Duration::from_millis(1500)).await;
-        let begun = sim::now_ns().unwrap_or(0);
-        rt::spawn(nemesis::rage(
-            cluster.clone(),
-            history.clone(),
-            self.faults.clone(),
-            stop.clone(),
-        ));
-        while Duration::from_nanos(sim::now_ns().unwrap_or(0) - begun) < self.length {
-            rt::sleep(Duration::from_millis(50)).await;
-            cluster.machines.iter().for_each(|one| cluster.look(one));
-            if cluster.alarm.borrow().is_some() {
-                break;
+        let watched = async {
+            let begun = Instant::now();
+            while begun.elapsed() < self.length && cluster.alarm.borrow().is_none() {
+                rt::sleep(Duration::from_millis(50)).await;
+                cluster.machines.iter().for_each(|one| cluster.look(one));
             }
-        }
-        stop.set(true);
+            stop.set(true);
+        };
+        let reader = |home| worker(home, 1000 + history.unique());
+        let rage = nemesis::rage(&cluster, &self.faults, &stop, reader);
+        // Nothing is healed before the last fault has come to its end.
+        let (stories, ()) = join(rage, watched).await;
         let settled = ending::settle(&cluster, &clients).await;
         let (asked, generations) = (history.counts.get(), history.generations());
         let last = |number| worker(number, 500 + number);
@@ -157,10 +176,11 @@ impl Plan {
         let terms = cluster.machines.iter().filter_map(|one| one.running());
         Ok(Outcome {
             steps: sim::steps(),
-            virtual_ms: sim::now_ns().unwrap_or(0) / 1_000_000,
+            virtual_ms: History::now() / 1_000_000,
             asked,
             digest,
             elections: terms.map(|one| one.state().term).max().unwrap_or(0),
+            stories,
         })
     }
 }
