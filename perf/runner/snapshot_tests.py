@@ -11,7 +11,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from . import clusters, loads, machine, main as perf_run, resp, servers, snapshot
+from . import cluster_session_tests, clusters, loads, machine, main as perf_run, resp, servers
+from . import snapshot
 from .cluster_session import ClusterSettings
 from .session import Settings
 from .snapshot import Round, SnapshotSession
@@ -21,35 +22,27 @@ def window(p99=2000.0, **more):
     return {"rps": 1000, "client_cpu_seconds": 0.0, "latency_us": {"p50": 1000.0, "p99": p99}, **more}
 
 
-class FakeCluster:
+class FakeCluster(cluster_session_tests.FakeCluster):
     """Three nodes; the first leads, has a log of ten entries and does at once what it is asked."""
 
     def __init__(self):
+        super().__init__("quorate-3")
         self.nodes = [self.node(port) for port in (1, 2, 3)]
         self.peer_ports = [11, 12, 13]
-        self.dead = self.never_sends = False
+        self.never_sends = False
         self.refusals = ["Background save already in progress"]
-        self.purged = self.sent = self.windows = self.leaders = self.ended = 0
+        self.purged = self.sent = self.windows = self.leaders = 0
         self.lines = []
 
     def node(self, port):
         return mock.Mock(port=port, command=["quorate", port])
 
-    def target(self, _place, _name):
+    def target(self, place, name):
         self.leaders += 1
-        return mock.Mock(port=1, cpu_seconds=lambda: 0.0)
+        return super().target(place, name)
 
     def settled(self):
         return len(self.nodes) == 3
-
-    def alive(self):
-        return not self.dead
-
-    def log_tail(self):
-        return "out of memory"
-
-    def end(self):
-        self.ended += 1
 
     def info(self, _port, _section):
         return {

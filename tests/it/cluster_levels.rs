@@ -179,6 +179,7 @@ fn expect_all_voters(connections: &mut [Connection]) {
 /// writes of others are done before them. False: the machine stood still for so long that it was
 /// known before that a voter is missing, or that they waited their time.
 fn are_overtaken(three: &Cluster, connections: &mut [Connection], nodes: [usize; 2]) -> bool {
+    let begun = Instant::now();
     for node in nodes {
         let increment = command(&["INCR", "key"]);
         connections[node].send(&increment).expect("sent");
@@ -191,6 +192,7 @@ fn are_overtaken(three: &Cluster, connections: &mut [Connection], nodes: [usize;
     }
     for node in nodes {
         let reply = connections[node].reply().expect("a reply");
+        assert!(begun.elapsed() < WAIT_MAX, "{reply:?}");
         let waited = reply.is_error("UNCERTAIN the write is committed on a quorum");
         assert!(waited || reply.is_error("NOREPLICAS"), "{reply:?}");
         overtaken &= waited;
